@@ -1,1 +1,21 @@
-//! See `DESIGN.md`.
+//! The storage node. See `DESIGN.md`.
+
+mod admission;
+mod config;
+mod fatal;
+mod home;
+mod identity;
+mod node;
+mod orders;
+mod recent;
+mod registration;
+mod server;
+mod service;
+pub mod store;
+
+pub use config::{Config, InvalidConfig, Locality};
+pub use fatal::Fatal;
+pub use home::Home;
+pub use identity::{FORMAT_VERSION, Identity, IdentityError};
+pub use registration::JoinError;
+pub use server::{RunError, RunningNode, run};

@@ -1,0 +1,185 @@
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use bytesize::ByteSize;
+use cairn_proto::wire;
+use serde::Deserialize;
+
+/// Resident memory that a node is laid out for when its configuration names none.
+const DEFAULT_MEMORY: ByteSize = ByteSize::mib(256);
+
+/// Below this the write buffers and windows would be too small to work with.
+const MIN_MEMORY: ByteSize = ByteSize::mib(64);
+
+/// What `node.toml` says.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// For people; kept in the directory too, so that two nodes cannot swap theirs unnoticed.
+    pub name: String,
+    /// Where everything of this node lies.
+    pub dir: PathBuf,
+    /// Address to serve at; port 0 takes a free one.
+    pub listen: SocketAddr,
+    /// Address that others reach this node at, where it is not `listen`.
+    #[serde(default)]
+    pub advertise: Option<String>,
+    /// Allows `listen` outside loopback. There is no TLS yet.
+    #[serde(default)]
+    pub insecure: bool,
+    /// host:port of every master.
+    pub masters: Vec<String>,
+    /// Bytes this node may store; all of the device but its floor where none is named.
+    #[serde(default)]
+    pub limit: Option<ByteSize>,
+    /// Labels `key=value`, widest failure domain first.
+    #[serde(default)]
+    pub locality: Vec<Locality>,
+    /// Bounds write buffers, caches and stream windows together.
+    #[serde(default = "default_memory")]
+    pub memory: ByteSize,
+}
+
+/// One label of a node's place.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub struct Locality {
+    key: String,
+    value: String,
+}
+
+/// A configuration that cannot work, with what to change.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidConfig {
+    /// Traffic is not encrypted, so a public address must be asked for.
+    #[error(
+        "listen = {0} is reachable from other machines and traffic is not encrypted; \
+             listen on 127.0.0.1, or allow it with --insecure (insecure = true)"
+    )]
+    NotLoopback(SocketAddr),
+    /// No name.
+    #[error("name is empty; give the node a name")]
+    NoName,
+    /// No masters to join.
+    #[error("masters is empty; name the host:port of at least one master")]
+    NoMasters,
+    /// `listen` is a wildcard, which nobody can connect to.
+    #[error("listen = {0} names no address that others can reach; set advertise = \"host:port\"")]
+    NoAdvertisedAddress(SocketAddr),
+    /// Not a label.
+    #[error("locality {0:?} is not of the form key=value")]
+    Locality(String),
+    /// Too little memory.
+    #[error("memory = {0} is too little; give the node at least {MIN_MEMORY}")]
+    Memory(ByteSize),
+}
+
+fn default_memory() -> ByteSize {
+    DEFAULT_MEMORY
+}
+
+impl Config {
+    /// Refuses what cannot work, before anything is opened.
+    pub fn check(&self) -> Result<(), InvalidConfig> {
+        if self.name.is_empty() {
+            return Err(InvalidConfig::NoName);
+        }
+        if self.masters.is_empty() {
+            return Err(InvalidConfig::NoMasters);
+        }
+        if !self.listen.ip().is_loopback() && !self.insecure {
+            return Err(InvalidConfig::NotLoopback(self.listen));
+        }
+        if self.listen.ip().is_unspecified() && self.advertise.is_none() {
+            return Err(InvalidConfig::NoAdvertisedAddress(self.listen));
+        }
+        if self.memory < MIN_MEMORY {
+            return Err(InvalidConfig::Memory(self.memory));
+        }
+        Ok(())
+    }
+
+    /// The locality as it travels.
+    pub fn labels(&self) -> Vec<wire::Label> {
+        self.locality.iter().map(|label| wire::Label { key: label.key.clone(), value: label.value.clone() }).collect()
+    }
+}
+
+impl TryFrom<String> for Locality {
+    type Error = InvalidConfig;
+
+    fn try_from(text: String) -> Result<Self, InvalidConfig> {
+        match text.split_once('=') {
+            Some((key, value)) if !key.is_empty() && !value.is_empty() => {
+                Ok(Self { key: key.to_owned(), value: value.to_owned() })
+            }
+            _ => Err(InvalidConfig::Locality(text)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Config, InvalidConfig};
+
+    const MINIMAL: &str = r#"
+        name = "node-1"
+        dir = "/nowhere"
+        listen = "127.0.0.1:0"
+        masters = ["127.0.0.1:7001"]
+    "#;
+
+    fn with(extra: &str) -> Config {
+        toml::from_str(&format!("{MINIMAL}\n{extra}")).unwrap()
+    }
+
+    #[test]
+    fn a_minimal_file_has_the_documented_defaults() {
+        let config = with("");
+        assert_eq!(config.memory.as_u64(), 256 << 20);
+        assert_eq!(config.limit, None);
+        assert!(!config.insecure);
+        assert_eq!(config.check(), Ok(()));
+    }
+
+    #[test]
+    fn labels_keep_their_order() {
+        let labels = with(r#"locality = ["region=a", "rack=r1"]"#).labels();
+        assert_eq!(labels[0].key, "region");
+        assert_eq!(labels[1].value, "r1");
+    }
+
+    #[test]
+    fn a_label_without_a_value_is_refused() {
+        let text = format!("{MINIMAL}\nlocality = [\"rack\"]");
+        assert!(toml::from_str::<Config>(&text).unwrap_err().to_string().contains("key=value"));
+    }
+
+    #[test]
+    fn an_unknown_setting_is_refused() {
+        assert!(toml::from_str::<Config>(&format!("{MINIMAL}\nlimits = \"1G\"")).is_err());
+    }
+
+    #[test]
+    fn listening_outside_loopback_needs_the_insecure_setting() {
+        let mut config = with("");
+        config.listen = "192.0.2.1:7100".parse().unwrap();
+        assert_eq!(config.check(), Err(InvalidConfig::NotLoopback(config.listen)));
+        config.insecure = true;
+        assert_eq!(config.check(), Ok(()));
+    }
+
+    #[test]
+    fn a_wildcard_address_needs_one_to_advertise() {
+        let mut config = with("insecure = true");
+        config.listen = "0.0.0.0:7100".parse().unwrap();
+        assert_eq!(config.check(), Err(InvalidConfig::NoAdvertisedAddress(config.listen)));
+        config.advertise = Some("node-1.example:7100".to_owned());
+        assert_eq!(config.check(), Ok(()));
+    }
+
+    #[test]
+    fn too_little_memory_is_refused() {
+        assert!(matches!(with("memory = \"8MiB\"").check(), Err(InvalidConfig::Memory(_))));
+    }
+}

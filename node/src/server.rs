@@ -1,0 +1,180 @@
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use cairn_proto::wire::chunks_server::ChunksServer;
+use cairn_proto::wire::node_control_server::NodeControlServer;
+use cairn_proto::{BULK_MESSAGE_LIMIT_BYTES, MESSAGE_LIMIT_BYTES};
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+use tonic::transport::Server;
+use tonic::transport::server::TcpIncoming;
+
+use crate::config::{Config, InvalidConfig};
+use crate::fatal::Fatal;
+use crate::home::Home;
+use crate::identity::IdentityError;
+use crate::node::{Node, Presence};
+use crate::registration::{JoinError, Registration};
+use crate::service::{ChunkService, ControlService};
+use crate::store::{MemoryShares, Store, StoreError, StoreOptions};
+
+/// Bytes a peer may send on one stream, and on one connection, before the node has taken them in.
+const STREAM_WINDOW_BYTES: u32 = 8 << 20;
+const CONNECTION_WINDOW_BYTES: u32 = 32 << 20;
+/// One message travels as one frame; the default of 16 KiB costs a third of the throughput.
+const FRAME_BYTES: u32 = 1 << 20;
+/// Streams of one connection: a client keeps one open for each file being written.
+const STREAMS_PER_CONNECTION: u32 = 4_096;
+/// A connection whose peer is gone is closed after these.
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
+const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long a stop waits for requests under way. A peer that says nothing would hold it up for ever.
+const STOP_LIMIT: Duration = Duration::from_secs(3);
+
+/// Why a node does not run, or runs no more.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// The configuration cannot work.
+    #[error(transparent)]
+    Config(#[from] InvalidConfig),
+    /// The directory is refused.
+    #[error(transparent)]
+    Identity(#[from] IdentityError),
+    /// The store does not open.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The masters do not take this node.
+    #[error(transparent)]
+    Join(#[from] JoinError),
+    /// The address cannot be listened on.
+    #[error("cannot listen on {address}: {source}")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// What the kernel says.
+        source: std::io::Error,
+    },
+    /// The server stopped by itself.
+    #[error("the server failed: {0}")]
+    Server(String),
+    /// The disk lost a write, so nothing more may be acknowledged by this process.
+    #[error("the node ended because {0}; check the disk, then start it again")]
+    Disk(String),
+}
+
+/// Runs a node until `shutdown`, or until it must not go on.
+pub async fn run(config: Config, shutdown: impl Future<Output = ()> + Send + 'static) -> Result<(), RunError> {
+    let running = RunningNode::start(config).await?;
+    running.run_until(shutdown).await
+}
+
+/// A node that serves.
+pub struct RunningNode {
+    address: SocketAddr,
+    fatal: Fatal,
+    registration: Registration,
+    stop: CancellationToken,
+    server: JoinHandle<Result<(), tonic::transport::Error>>,
+}
+
+impl RunningNode {
+    /// Opens the directory, then listens: whoever reaches the address finds a node that is ready.
+    pub async fn start(config: Config) -> Result<Self, RunError> {
+        config.check()?;
+        let fatal = Fatal::new();
+        let shares = MemoryShares::of(config.memory.as_u64());
+        let opened = {
+            let (config, fatal) = (config.clone(), fatal.clone());
+            tokio::task::spawn_blocking(move || open(&config, shares, fatal)).await
+        };
+        let (home, store) = opened.map_err(|error| RunError::Server(error.to_string()))??;
+        let listening = |source| RunError::Listen { address: config.listen, source };
+        let listener = TcpListener::bind(config.listen).await.map_err(listening)?;
+        let address = listener.local_addr().map_err(listening)?;
+        let presence = Presence {
+            name: config.name.clone(),
+            address: config.advertise.clone().unwrap_or_else(|| address.to_string()),
+            locality: config.labels(),
+        };
+        let node = Arc::new(Node::new(home, store, presence, shares, fatal.clone())?);
+        let (id, incarnation) = (node.id(), node.incarnation());
+        tracing::info!(name = config.name, %id, %incarnation, %address, "the node serves");
+        let stop = CancellationToken::new();
+        let server = tokio::spawn(serve(listener, Arc::clone(&node), stop.clone()));
+        Ok(Self { address, fatal, registration: Registration::new(node, config.masters), stop, server })
+    }
+
+    /// Where it serves.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Keeps it registered until `shutdown`, then lets requests under way end.
+    pub async fn run_until(mut self, shutdown: impl Future<Output = ()>) -> Result<(), RunError> {
+        let ended = tokio::select! {
+            cause = self.fatal.raised() => Err(RunError::Disk(cause)),
+            error = self.registration.keep() => Err(error.into()),
+            outcome = &mut self.server => return Err(RunError::Server(ended_early(outcome))),
+            () = shutdown => Ok(()),
+        };
+        if ended.is_ok() {
+            self.registration.leave().await;
+        }
+        self.stop.cancel();
+        match timeout(STOP_LIMIT, &mut self.server).await {
+            Err(_) => {
+                tracing::info!("requests under way were cut off");
+                self.server.abort();
+                ended
+            }
+            Ok(Ok(Ok(()))) => ended,
+            Ok(outcome) => ended.and(Err(RunError::Server(ended_early(outcome)))),
+        }
+    }
+}
+
+fn open(config: &Config, shares: MemoryShares, fatal: Fatal) -> Result<(Home, Arc<Store>), RunError> {
+    let home = Home::open(&config.dir, &config.name)?;
+    let options = StoreOptions {
+        database: home.database(),
+        staging: home.staging(),
+        owner: format!("{} {}", home.identity().node, home.identity().incarnation),
+        limit_bytes: config.limit.map(|limit| limit.as_u64()),
+        shares,
+    };
+    let store = Store::open(&options, fatal)?;
+    Ok((home, Arc::new(store)))
+}
+
+async fn serve(listener: TcpListener, node: Arc<Node>, stop: CancellationToken) -> Result<(), tonic::transport::Error> {
+    // Nagle's algorithm is set on the listener: the server's own setting is ignored for one handed in.
+    let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
+    let chunks = ChunksServer::new(ChunkService::new(Arc::clone(&node)))
+        .max_decoding_message_size(BULK_MESSAGE_LIMIT_BYTES)
+        .max_encoding_message_size(BULK_MESSAGE_LIMIT_BYTES);
+    let control = NodeControlServer::new(ControlService::new(node))
+        .max_decoding_message_size(MESSAGE_LIMIT_BYTES)
+        .max_encoding_message_size(MESSAGE_LIMIT_BYTES);
+    Server::builder()
+        .initial_stream_window_size(STREAM_WINDOW_BYTES)
+        .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
+        .max_frame_size(FRAME_BYTES)
+        .max_concurrent_streams(STREAMS_PER_CONNECTION)
+        .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))
+        .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
+        .add_service(chunks)
+        .add_service(control)
+        .serve_with_incoming_shutdown(incoming, stop.cancelled_owned())
+        .await
+}
+
+fn ended_early(outcome: Result<Result<(), tonic::transport::Error>, tokio::task::JoinError>) -> String {
+    match outcome {
+        Ok(Ok(())) => "it stopped without being told to".to_owned(),
+        Ok(Err(error)) => error.to_string(),
+        Err(error) => error.to_string(),
+    }
+}

@@ -1,0 +1,109 @@
+use std::sync::Arc;
+
+use cairn_proto::ids::{SegmentId, SessionId};
+use cairn_proto::{Refusal, wire};
+use tonic::{Request, Response, Status};
+use wire::node_control_server::NodeControl;
+
+use super::detached;
+use super::request::{invalid, segments};
+use crate::node::Node;
+use crate::store::ListedChunk;
+
+/// Chunks that one page of an inventory may have, and has where the request names no number.
+const PAGE_CHUNKS: u32 = 8_192;
+
+/// Orders of the elected master.
+pub(crate) struct ControlService {
+    node: Arc<Node>,
+}
+
+impl ControlService {
+    pub(crate) fn new(node: Arc<Node>) -> Self {
+        Self { node }
+    }
+}
+
+#[tonic::async_trait]
+impl NodeControl for ControlService {
+    async fn get_stats(
+        &self,
+        request: Request<wire::GetStatsRequest>,
+    ) -> Result<Response<wire::GetStatsResponse>, Status> {
+        let node = &self.node;
+        node.answer(request.into_inner().order).await?;
+        Ok(Response::new(wire::GetStatsResponse {
+            node: Some(node.info().map_err(Refusal::from)?),
+            sealed_chunks: node.store.sealed_chunks(),
+            open_segments: node.store.open_segments() as u64,
+            refusing_writes: node.fatal.cause().or_else(|| node.store.refuses_writes()).unwrap_or_default(),
+        }))
+    }
+
+    async fn create_blob(
+        &self,
+        request: Request<wire::CreateBlobRequest>,
+    ) -> Result<Response<wire::CreateBlobResponse>, Status> {
+        let request = request.into_inner();
+        let session = session(request.session)?;
+        self.node.obey(request.order).await?;
+        self.node.admission.admit(session)?;
+        Ok(Response::new(wire::CreateBlobResponse { boot: self.node.admission.boot().to_wire() }))
+    }
+
+    async fn revoke_session(
+        &self,
+        request: Request<wire::RevokeSessionRequest>,
+    ) -> Result<Response<wire::RevokeSessionResponse>, Status> {
+        let request = request.into_inner();
+        let session = session(request.session)?;
+        self.node.obey(request.order).await?;
+        self.node.admission.end(session);
+        let node = Arc::clone(&self.node);
+        detached(async move { Ok(node.store.drop_session(session).await.map_err(Refusal::from)?) }).await?;
+        Ok(Response::new(wire::RevokeSessionResponse {}))
+    }
+
+    async fn delete_blob(
+        &self,
+        request: Request<wire::DeleteBlobRequest>,
+    ) -> Result<Response<wire::DeleteBlobResponse>, Status> {
+        let request = request.into_inner();
+        let segments = segments(&request.segments)?;
+        self.node.obey(request.order).await?;
+        let node = Arc::clone(&self.node);
+        detached(async move { Ok(node.store.delete(&segments).await.map_err(Refusal::from)?) }).await?;
+        Ok(Response::new(wire::DeleteBlobResponse {}))
+    }
+
+    async fn list_blobs(
+        &self,
+        request: Request<wire::ListBlobsRequest>,
+    ) -> Result<Response<wire::ListBlobsResponse>, Status> {
+        let request = request.into_inner();
+        let start_after = SegmentId::from_wire_opt(&request.start_after).map_err(Refusal::from)?;
+        self.node.obey(request.order).await?;
+        let session = (request.session != 0).then_some(SessionId(request.session));
+        let limit = if request.limit == 0 { PAGE_CHUNKS } else { request.limit.min(PAGE_CHUNKS) };
+        let store = Arc::clone(&self.node.store);
+        let page = tokio::task::spawn_blocking(move || store.list(session, start_after, limit as usize)).await;
+        let page = page.map_err(|error| Status::internal(error.to_string()))?.map_err(Refusal::from)?;
+        let chunks = page.chunks.iter().map(listed).collect();
+        Ok(Response::new(wire::ListBlobsResponse { chunks, more: page.more }))
+    }
+}
+
+fn session(session: u64) -> Result<SessionId, Refusal> {
+    if session == 0 { Err(invalid("session 0 is none")) } else { Ok(SessionId(session)) }
+}
+
+fn listed(chunk: &ListedChunk) -> wire::ListedChunk {
+    wire::ListedChunk {
+        segment: chunk.segment.to_wire(),
+        transaction: Some(chunk.transaction.into()),
+        chunk_index: u32::from(chunk.chunk_index),
+        cells: chunk.tally.cells,
+        length_bytes: chunk.tally.length_bytes,
+        digest: bytes::Bytes::copy_from_slice(chunk.tally.digest.as_bytes()),
+    }
+}

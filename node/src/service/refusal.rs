@@ -1,0 +1,26 @@
+use cairn_proto::Refusal;
+
+use crate::store::StoreError;
+
+impl From<StoreError> for Refusal {
+    fn from(error: StoreError) -> Self {
+        let why = error.to_string();
+        match error {
+            StoreError::Dropped { segment } | StoreError::NotFound { segment } => {
+                Self::ChunkNotFound { segment: segment.to_string() }
+            }
+            StoreError::AlreadySealed { segment } => Self::AlreadySealed { segment: segment.to_string() },
+            StoreError::AnotherChunk { .. } => Self::InvalidRequest { why },
+            StoreError::SealMismatch { .. } => Self::SealMismatch { why },
+            StoreError::Stale { segment } => Self::ChunkStale { segment: segment.to_string() },
+            StoreError::CellCorrupt { .. } => Self::CellCorrupt { cell: why },
+            StoreError::NoRoom { .. } | StoreError::WriteFailed { .. } | StoreError::Broken { .. } => {
+                Self::NodeRefusesWrites { why }
+            }
+            StoreError::Open { .. }
+            | StoreError::ForeignDatabase { .. }
+            | StoreError::DamagedRecord { .. }
+            | StoreError::ReadFailed { .. } => Self::NotReady { why },
+        }
+    }
+}

@@ -1,0 +1,155 @@
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use rocksdb::properties::{CUR_SIZE_ALL_MEM_TABLES, LIVE_SST_FILES_SIZE};
+use rocksdb::{BoundColumnFamily, ColumnFamilyDescriptor, DBWithThreadMode, MultiThreaded, Options};
+
+use super::change::LoggedFamily;
+use super::error::StoreError;
+use super::settings::{MemoryShares, Settings};
+
+/// Tables that a bulk family may hold before new chunks go to another one: ingesting takes longer with each.
+const FAMILY_TABLES: usize = 2_000;
+
+const CELLS: &str = "cells";
+const CHUNKS: &str = "chunks";
+const SYSTEM: &str = "system";
+const BULK_PREFIX: &str = "files-";
+
+pub(crate) type Rocks = DBWithThreadMode<MultiThreaded>;
+
+/// The RocksDB instance of a store and its families.
+pub(crate) struct Database {
+    rocks: Rocks,
+    settings: Settings,
+    dir: PathBuf,
+    /// Number of bulk families; they are `files-0` and on.
+    bulk_families: Mutex<u32>,
+}
+
+impl Database {
+    /// Opens what is there; makes a database only where there is none at all.
+    pub(crate) fn open(dir: &Path, shares: MemoryShares) -> Result<Self, StoreError> {
+        let refused =
+            |error: rocksdb::Error| StoreError::Open { dir: dir.display().to_string(), why: error.to_string() };
+        let settings = Settings::new(shares);
+        let exists = dir.join("CURRENT").exists();
+        let options = Settings::database(!exists);
+        let names = if exists { Rocks::list_cf(&options, dir).map_err(refused)? } else { Vec::new() };
+        let bulk_families = count_bulk(&names);
+        let families = [(CELLS, settings.logged()), (CHUNKS, settings.records()), (SYSTEM, settings.records())]
+            .map(|(name, options)| (name.to_owned(), options));
+        let default = ("default".to_owned(), settings.bulk());
+        let bulk = (0..bulk_families).map(|number| (bulk_name(number), settings.bulk()));
+        let descriptors = families
+            .into_iter()
+            .chain([default])
+            .chain(bulk)
+            .map(|(name, options): (String, Options)| ColumnFamilyDescriptor::new(name, options));
+        let rocks = Rocks::open_cf_descriptors(&options, dir, descriptors).map_err(refused)?;
+        Ok(Self { rocks, settings, dir: dir.to_owned(), bulk_families: Mutex::new(bulk_families) })
+    }
+
+    pub(crate) fn rocks(&self) -> &Rocks {
+        &self.rocks
+    }
+
+    /// The device everything lies on.
+    pub(crate) fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    pub(crate) fn logged(&self, family: LoggedFamily) -> Arc<BoundColumnFamily<'_>> {
+        let name = match family {
+            LoggedFamily::Cells => CELLS,
+            LoggedFamily::Chunks => CHUNKS,
+            LoggedFamily::System => SYSTEM,
+        };
+        self.rocks.cf_handle(name).expect("made when the database was opened, and never dropped")
+    }
+
+    /// A bulk family by its number, if there is one.
+    pub(crate) fn bulk(&self, family: u32) -> Option<Arc<BoundColumnFamily<'_>>> {
+        self.rocks.cf_handle(&bulk_name(family))
+    }
+
+    pub(crate) fn bulk_numbers(&self) -> std::ops::Range<u32> {
+        0..*self.bulk_families.lock()
+    }
+
+    /// The family that a new chunk's tables should go to; makes one when all are full.
+    pub(crate) fn roomy_bulk(&self) -> Result<u32, StoreError> {
+        let mut families = self.bulk_families.lock();
+        let roomy = (0..*families).rev().find(|&number| {
+            self.bulk(number)
+                .is_some_and(|family| self.rocks.get_column_family_metadata_cf(&family).file_count < FAMILY_TABLES)
+        });
+        if let Some(number) = roomy {
+            return Ok(number);
+        }
+        let number = *families;
+        self.rocks
+            .create_cf(bulk_name(number), &self.settings.bulk())
+            .map_err(|error| StoreError::WriteFailed { why: error.to_string() })?;
+        *families += 1;
+        Ok(number)
+    }
+
+    /// Number of the bulk family of this name.
+    pub(crate) fn bulk_number(name: &str) -> Option<u32> {
+        name.strip_prefix(BULK_PREFIX)?.parse().ok()
+    }
+
+    /// A record, if there is one.
+    pub(crate) fn record(&self, family: LoggedFamily, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+        self.rocks.get_cf(&self.logged(family), key).map_err(|error| read_failure(&error))
+    }
+
+    /// Bytes in tables, and in write buffers, which the log holds too.
+    pub(crate) fn used_bytes(&self) -> Result<u64, StoreError> {
+        let logged =
+            [LoggedFamily::Cells, LoggedFamily::Chunks, LoggedFamily::System].map(|family| self.logged(family));
+        let bulk = self.bulk_numbers().filter_map(|number| self.bulk(number));
+        let mut used = 0;
+        for family in logged.into_iter().chain(bulk) {
+            for property in [LIVE_SST_FILES_SIZE, CUR_SIZE_ALL_MEM_TABLES] {
+                let size = self.rocks.property_int_value_cf(&family, property).map_err(|error| read_failure(&error))?;
+                used += size.unwrap_or(0);
+            }
+        }
+        Ok(used)
+    }
+}
+
+pub(crate) fn read_failure(error: &rocksdb::Error) -> StoreError {
+    StoreError::ReadFailed { why: error.to_string() }
+}
+
+fn bulk_name(number: u32) -> String {
+    format!("{BULK_PREFIX}{number}")
+}
+
+/// Families are made in order and never dropped, so the highest number tells how many there are.
+fn count_bulk(names: &[String]) -> u32 {
+    names.iter().filter_map(|name| Database::bulk_number(name)).max().map_or(0, |highest| highest + 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Database;
+    use crate::store::settings::MemoryShares;
+
+    #[test]
+    fn bulk_families_are_found_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let shares = MemoryShares::of(64 << 20);
+        let database = Database::open(&dir.path().join("db"), shares).unwrap();
+        assert_eq!(database.roomy_bulk().unwrap(), 0);
+        assert_eq!(database.roomy_bulk().unwrap(), 0);
+        drop(database);
+        let database = Database::open(&dir.path().join("db"), shares).unwrap();
+        assert_eq!(database.bulk_numbers(), 0..1);
+        assert!(database.bulk(0).is_some());
+    }
+}

@@ -1,0 +1,163 @@
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::thread::JoinHandle;
+
+use cairn_proto::ids::SegmentId;
+use parking_lot::Mutex;
+use rocksdb::{FlushOptions, Range};
+
+use super::change::LoggedFamily;
+use super::database::{Database, read_failure};
+use super::error::StoreError;
+use super::key::{end_of_cells, first_cell};
+use super::writer::write_failure;
+use crate::fatal::Fatal;
+
+/// Logged bytes that may lie dead before the log and the tables are rewritten without them.
+const DEAD_BYTES: u64 = 4 << 20;
+/// A dropped segment from which on its own range is worth compacting.
+const LARGE_SEGMENT_BYTES: u64 = 1 << 20;
+/// Large segments that are remembered apart.
+const LARGE_SEGMENTS: usize = 1_024;
+/// The whole span of dropped segments is compacted in one go unless live data in it outweighs them so
+/// many times, beyond what is cheap anyway.
+const SPAN_FACTOR: u64 = 4;
+const SPAN_CHEAP_BYTES: u64 = 16 << 20;
+
+/// Gives the space of deleted cells back soon: RocksDB by itself keeps dead bytes in its log and buffers
+/// until more is written.
+pub(crate) struct Reclaimer {
+    dead: Arc<Mutex<Dead>>,
+    wake: Option<SyncSender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+#[derive(Default)]
+struct Dead {
+    bytes: u64,
+    span: Option<(SegmentId, SegmentId)>,
+    large: Vec<SegmentId>,
+}
+
+impl Reclaimer {
+    pub(crate) fn start(database: Arc<Database>, fatal: Fatal) -> Result<Self, StoreError> {
+        let dead = Arc::new(Mutex::new(Dead::default()));
+        let (wake, woken) = sync_channel(1);
+        let thread = std::thread::Builder::new()
+            .name("store-reclaimer".to_owned())
+            .spawn({
+                let dead = Arc::clone(&dead);
+                move || reclaim_when_woken(&database, &dead, &woken, &fatal)
+            })
+            .map_err(|error| StoreError::WriteFailed { why: format!("no reclaiming thread: {error}") })?;
+        Ok(Self { dead, wake: Some(wake), thread: Some(thread) })
+    }
+
+    /// Counts a segment whose deletion is written.
+    pub(crate) fn dropped(&self, segment: SegmentId, logged_bytes: u64) {
+        let mut dead = self.dead.lock();
+        dead.add(segment, logged_bytes);
+        if dead.bytes > DEAD_BYTES
+            && let Some(wake) = &self.wake
+        {
+            // A full channel: the thread is about to look anyway.
+            let _ = wake.try_send(());
+        }
+    }
+}
+
+impl Drop for Reclaimer {
+    fn drop(&mut self) {
+        self.wake = None;
+        if let Some(thread) = self.thread.take()
+            && thread.join().is_err()
+        {
+            tracing::error!("the store's reclaiming thread panicked");
+        }
+    }
+}
+
+impl Dead {
+    fn add(&mut self, segment: SegmentId, logged_bytes: u64) {
+        self.bytes += logged_bytes;
+        let (first, last) = self.span.unwrap_or((segment, segment));
+        self.span = Some((first.min(segment), last.max(segment)));
+        if logged_bytes >= LARGE_SEGMENT_BYTES && self.large.len() < LARGE_SEGMENTS {
+            self.large.push(segment);
+        }
+    }
+}
+
+fn reclaim_when_woken(database: &Database, dead: &Mutex<Dead>, woken: &Receiver<()>, fatal: &Fatal) {
+    while woken.recv().is_ok() {
+        let batch = std::mem::take(&mut *dead.lock());
+        if batch.bytes <= DEAD_BYTES {
+            // Taken before this wake-up came; what little is new waits for more.
+            let mut later = dead.lock();
+            later.bytes += batch.bytes;
+            if let Some((first, last)) = batch.span {
+                later.add(first, 0);
+                later.add(last, 0);
+            }
+            continue;
+        }
+        if let Err(error) = reclaim(database, &batch, fatal) {
+            tracing::warn!(%error, bytes = batch.bytes, "the space of deleted cells comes back later");
+        }
+    }
+}
+
+fn reclaim(database: &Database, dead: &Dead, fatal: &Fatal) -> Result<(), StoreError> {
+    let Some((first, last)) = dead.span else { return Ok(()) };
+    flush(database, fatal)?;
+    let (from, to) = (first_cell(first), end_of_cells(last));
+    let span = Range::new(&from, &to);
+    let cells = database.logged(LoggedFamily::Cells);
+    let span_bytes: u64 = database.rocks().get_approximate_sizes_cf(&cells, &[span]).iter().sum();
+    if span_bytes <= SPAN_FACTOR * dead.bytes + SPAN_CHEAP_BYTES {
+        database.rocks().compact_range_cf(&cells, Some(from.as_slice()), Some(to.as_slice()));
+    } else {
+        for segment in &dead.large {
+            let (from, to) = (first_cell(*segment), end_of_cells(*segment));
+            database.rocks().compact_range_cf(&cells, Some(from.as_slice()), Some(to.as_slice()));
+        }
+    }
+    tracing::debug!(bytes = dead.bytes, span_bytes, "gave the space of deleted cells back");
+    Ok(())
+}
+
+/// Empties the write buffers of every family, after which all older log files go.
+fn flush(database: &Database, fatal: &Fatal) -> Result<(), StoreError> {
+    let families =
+        [LoggedFamily::Cells, LoggedFamily::Chunks, LoggedFamily::System].map(|family| database.logged(family));
+    let mut options = FlushOptions::default();
+    options.set_wait(true);
+    let handles: Vec<_> = families.iter().collect();
+    database.rocks().flush_cfs_opt(&handles, &options).map_err(|error| write_failure(&error, fatal))
+}
+
+/// Removes the tables of `segment` from a bulk family. Only whole files go, and a file has one segment.
+pub(crate) fn drop_tables(database: &Database, family: u32, segment: SegmentId) -> Result<(), StoreError> {
+    let Some(family) = database.bulk(family) else { return Ok(()) };
+    let (from, to) = (first_cell(segment), super::key::last_cell(segment));
+    database.rocks().delete_file_in_range_cf(&family, from, to).map_err(|error| read_failure(&error))
+}
+
+#[cfg(test)]
+mod tests {
+    use cairn_proto::ids::SegmentId;
+
+    use super::{Dead, LARGE_SEGMENT_BYTES};
+
+    #[test]
+    fn dead_bytes_are_summed_over_their_span() {
+        let id = |byte| SegmentId::from_bytes([byte; 16]);
+        let mut dead = Dead::default();
+        dead.add(id(5), 10);
+        dead.add(id(2), LARGE_SEGMENT_BYTES);
+        dead.add(id(9), 1);
+        assert_eq!(dead.bytes, LARGE_SEGMENT_BYTES + 11);
+        assert_eq!(dead.span, Some((id(2), id(9))));
+        assert_eq!(dead.large, vec![id(2)]);
+    }
+}

@@ -1,0 +1,196 @@
+use std::sync::LazyLock;
+
+use rocksdb::{
+    BlockBasedOptions, Cache, DBCompressionType, DBRecoveryMode, IngestExternalFileOptions, LogLevel, Options,
+    ReadOptions, WriteOptions,
+};
+
+/// Write buffers of the logged family: one being filled, the others being flushed.
+const WRITE_BUFFERS: usize = 3;
+/// Its write buffer, and what the memory setting may shrink it to.
+const WRITE_BUFFER_BYTES: usize = 16 << 20;
+/// Write buffer of each family of small records.
+const RECORD_BUFFER_BYTES: usize = 2 << 20;
+/// Log bytes after which the oldest buffers are flushed so that log files can go.
+const LOG_BYTES: u64 = 48 << 20;
+/// Open tables; each keeps its index and file descriptor.
+const OPEN_TABLES: i32 = 512;
+/// Bytes written before the kernel is asked to start writing them back, so that a sync finds little to do.
+const WRITE_BACK_BYTES: u64 = 1 << 20;
+/// Log and manifest files are small and few, so that an idle directory is.
+const INFO_LOG_BYTES: usize = 256 << 10;
+const INFO_LOG_FILES: usize = 2;
+const MANIFEST_BYTES: usize = 1 << 20;
+const MANIFEST_PREALLOCATION_BYTES: usize = 64 << 10;
+/// Version of the table format that ties a block's checksum to its place in the file.
+const TABLE_FORMAT: i32 = 6;
+
+/// How the configured memory is shared out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MemoryShares {
+    /// One write buffer of the logged family.
+    pub write_buffer_bytes: usize,
+    /// Cache of table blocks.
+    pub block_cache_bytes: usize,
+    /// Frames waiting for the log writer.
+    pub write_queue_bytes: usize,
+    /// Tables being written at once.
+    pub staging_files: usize,
+    /// Streams being read at once.
+    pub read_streams: usize,
+}
+
+impl MemoryShares {
+    /// Shares of `memory_bytes`. A quarter is left to the process, its code and what malloc keeps.
+    pub fn of(memory_bytes: u64) -> Self {
+        let memory = usize::try_from(memory_bytes).unwrap_or(usize::MAX);
+        Self {
+            write_buffer_bytes: (memory / 16).clamp(2 << 20, WRITE_BUFFER_BYTES),
+            block_cache_bytes: memory / 16,
+            write_queue_bytes: (memory / 16).clamp(4 << 20, 64 << 20),
+            // A table being written has a file buffer of 1 MiB, a block, and an index that grows.
+            staging_files: (memory / (12 << 20)).clamp(4, 256),
+            // A stream being read holds up to three messages of 512 KiB.
+            read_streams: (memory / (6 << 20)).clamp(8, 256),
+        }
+    }
+
+    /// Room that flushing and compacting need beside the data: never let RocksDB run out of space first.
+    pub fn headroom_bytes(&self) -> u64 {
+        2 * self.write_buffer_bytes as u64 * WRITE_BUFFERS as u64
+    }
+}
+
+/// RocksDB's settings for the families of one store.
+pub(crate) struct Settings {
+    shares: MemoryShares,
+    cache: Cache,
+}
+
+impl Settings {
+    pub(crate) fn new(shares: MemoryShares) -> Self {
+        Self { shares, cache: Cache::new_lru_cache(shares.block_cache_bytes) }
+    }
+
+    /// The whole database.
+    pub(crate) fn database(create: bool) -> Options {
+        // The bindings have no call for this one. Preallocated log space would count as used.
+        let mut options = Options::default()
+            .get_options_from_string("allow_fallocate=false")
+            .expect("the option has had this name since it exists");
+        options.create_if_missing(create);
+        options.create_missing_column_families(true);
+        options.set_paranoid_checks(true);
+        options.set_wal_recovery_mode(DBRecoveryMode::TolerateCorruptedTailRecords);
+        options.set_track_and_verify_wals_in_manifest(true);
+        // With it on, kernel read-ahead is off: cold bulk reads take almost twice as long.
+        options.set_advise_random_on_open(false);
+        options.set_max_open_files(OPEN_TABLES);
+        options.set_max_background_jobs(2);
+        options.set_max_total_wal_size(LOG_BYTES);
+        options.set_bytes_per_sync(WRITE_BACK_BYTES);
+        options.set_wal_bytes_per_sync(WRITE_BACK_BYTES);
+        options.set_max_manifest_file_size(MANIFEST_BYTES);
+        options.set_manifest_preallocation_size(MANIFEST_PREALLOCATION_BYTES);
+        options.set_keep_log_file_num(INFO_LOG_FILES);
+        options.set_max_log_file_size(INFO_LOG_BYTES);
+        options.set_log_level(LogLevel::Warn);
+        options.set_stats_dump_period_sec(0);
+        options.set_stats_persist_period_sec(0);
+        options
+    }
+
+    /// Cells that went through the write-ahead log.
+    pub(crate) fn logged(&self) -> Options {
+        let mut options = self.family(DBCompressionType::None);
+        options.set_write_buffer_size(self.shares.write_buffer_bytes);
+        options.set_max_write_buffer_number(i32::try_from(WRITE_BUFFERS).expect("a small constant"));
+        options.set_target_file_size_base(16 << 20);
+        options.set_max_bytes_for_level_base(64 << 20);
+        options
+    }
+
+    /// Tables as they were ingested. They never overlap, so there is nothing to compact.
+    pub(crate) fn bulk(&self) -> Options {
+        let mut options = self.family(DBCompressionType::None);
+        options.set_write_buffer_size(64 << 10);
+        options.set_disable_auto_compactions(true);
+        options
+    }
+
+    /// Small records.
+    pub(crate) fn records(&self) -> Options {
+        let mut options = self.family(DBCompressionType::Lz4);
+        options.set_write_buffer_size(RECORD_BUFFER_BYTES);
+        options.set_max_write_buffer_number(2);
+        options
+    }
+
+    fn family(&self, compression: DBCompressionType) -> Options {
+        let mut options = Options::default();
+        options.set_compression_type(compression);
+        options.set_block_based_table_factory(&table(Some(&self.cache)));
+        options
+    }
+}
+
+fn table(cache: Option<&Cache>) -> BlockBasedOptions {
+    let mut table = BlockBasedOptions::default();
+    table.set_format_version(TABLE_FORMAT);
+    match cache {
+        Some(cache) => table.set_block_cache(cache),
+        None => table.disable_cache(),
+    }
+    // Most lookups of a record are for one that is not there.
+    table.set_bloom_filter(10.0, false);
+    table
+}
+
+/// Settings of tables written for ingestion. They outlive every writer, which only borrows them.
+pub(crate) static STAGING: LazyLock<Options> = LazyLock::new(|| {
+    let mut options = Options::default();
+    options.set_compression_type(DBCompressionType::None);
+    options.set_bytes_per_sync(WRITE_BACK_BYTES);
+    options.set_block_based_table_factory(&table(None));
+    options
+});
+
+/// A write that must be on stable storage, with all before it, when it returns.
+pub(crate) fn durable() -> WriteOptions {
+    let mut options = WriteOptions::default();
+    options.set_sync(true);
+    options
+}
+
+/// The table moves in by its name. Synced by RocksDB: the file, the folder and the manifest.
+pub(crate) fn ingestion() -> IngestExternalFileOptions {
+    let mut options = IngestExternalFileOptions::default();
+    options.set_move_files(true);
+    options
+}
+
+/// Cells are read once and are large, and the kernel's page cache has them already.
+pub(crate) fn cell_reads() -> ReadOptions {
+    let mut options = ReadOptions::default();
+    options.fill_cache(false);
+    options.set_verify_checksums(true);
+    options
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{MemoryShares, WRITE_BUFFERS};
+
+    #[test]
+    fn the_shares_fit_the_memory_with_a_quarter_to_spare() {
+        for memory in [64 << 20, 256 << 20, 4 << 30] {
+            let shares = MemoryShares::of(memory);
+            let sum = shares.write_buffer_bytes * WRITE_BUFFERS
+                + shares.block_cache_bytes
+                + shares.write_queue_bytes * 2
+                + shares.staging_files * (2 << 20)
+                + shares.read_streams * (3 << 19);
+            assert!(sum as u64 <= memory - memory / 8, "{memory}: {sum}");
+        }
+    }
+}

@@ -1,0 +1,8 @@
+//! Behaviour of the storage node: its store by itself, and the whole of it over gRPC.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod fixtures;
+mod model;
+mod service;
+mod store;

@@ -1,0 +1,8 @@
+//! The whole node over gRPC, with a stand-in for the masters.
+
+mod cluster;
+mod garbage;
+mod joining;
+mod orders;
+mod reading;
+mod writing;
