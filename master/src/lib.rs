@@ -1,1 +1,34 @@
-//! See `DESIGN.md`.
+//! The metadata service of Cairn. See `DESIGN.md`.
+
+pub mod blobs;
+pub mod clock;
+mod config;
+pub mod failure;
+mod garbage;
+pub mod group;
+pub mod jobs;
+pub mod keys;
+mod layouts;
+mod lease;
+pub mod ledger;
+pub mod nodes;
+pub mod office;
+pub mod records;
+pub mod requests;
+pub mod scheduler;
+mod serials;
+mod server;
+pub mod service;
+pub mod sessions;
+pub mod state;
+pub mod status;
+pub mod store;
+mod stripes;
+pub mod tenure;
+pub mod transactions;
+
+#[cfg(test)]
+mod fakes;
+
+pub use config::{Config, InvalidConfig, MemberConfig, TimingConfig};
+pub use server::{RunError, run};

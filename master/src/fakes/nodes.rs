@@ -1,0 +1,181 @@
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+
+use cairn_proto::ids::{BootId, IncarnationId, NodeId, SegmentId, SessionId};
+use cairn_proto::{Refusal, WireRefusal, wire};
+use parking_lot::Mutex;
+use tonic::{Status, async_trait};
+
+use crate::nodes::NodeClient;
+
+/// One storage node of a test.
+pub(crate) struct FakeNode {
+    pub(crate) id: NodeId,
+    pub(crate) incarnation: IncarnationId,
+    pub(crate) boot: BootId,
+    pub(crate) up: bool,
+    /// It takes calls and never answers.
+    pub(crate) stuck: bool,
+    pub(crate) limit_bytes: u64,
+    pub(crate) refusing_writes: String,
+    pub(crate) admitted: BTreeSet<SessionId>,
+    pub(crate) revoked: BTreeSet<SessionId>,
+    /// Sealed segments and their sessions.
+    pub(crate) sealed: BTreeMap<SegmentId, SessionId>,
+    pub(crate) admissions_asked: usize,
+    pub(crate) highest_epochs: (u64, u64),
+}
+
+/// The storage nodes of a test, by address.
+#[derive(Clone, Default)]
+pub(crate) struct FakeNodes(Arc<Mutex<HashMap<String, FakeNode>>>);
+
+impl FakeNodes {
+    /// Adds a node that is up; answers how it joins.
+    pub(crate) fn add(&self, number: u8) -> wire::NodeInfo {
+        self.add_at(number, &address(number))
+    }
+
+    /// Adds a node that is up at an address of its own.
+    pub(crate) fn add_at(&self, number: u8, address: &str) -> wire::NodeInfo {
+        let node = FakeNode {
+            id: NodeId::from_bytes([number; 16]),
+            incarnation: IncarnationId::generate(),
+            boot: BootId::generate(),
+            up: true,
+            stuck: false,
+            limit_bytes: 1 << 30,
+            refusing_writes: String::new(),
+            admitted: BTreeSet::new(),
+            revoked: BTreeSet::new(),
+            sealed: BTreeMap::new(),
+            admissions_asked: 0,
+            highest_epochs: (0, 0),
+        };
+        let info = info(address, &node);
+        self.0.lock().insert(address.to_owned(), node);
+        info
+    }
+
+    /// How a node joins now.
+    pub(crate) fn info(&self, number: u8) -> wire::NodeInfo {
+        info(&address(number), &self.0.lock()[&address(number)])
+    }
+
+    /// Looks at or changes a node.
+    pub(crate) fn with<T>(&self, number: u8, change: impl FnOnce(&mut FakeNode) -> T) -> T {
+        change(self.0.lock().get_mut(&address(number)).expect("the test added it"))
+    }
+
+    /// Stores a sealed segment on the nodes with these ids.
+    pub(crate) fn seal(&self, segment: SegmentId, session: SessionId, on: &[NodeId]) {
+        for node in self.0.lock().values_mut().filter(|node| on.contains(&node.id)) {
+            node.sealed.insert(segment, session);
+        }
+    }
+
+    /// Nodes that hold a segment.
+    pub(crate) fn holders(&self, segment: SegmentId) -> usize {
+        self.0.lock().values().filter(|node| node.sealed.contains_key(&segment)).count()
+    }
+
+    async fn call<T>(
+        &self,
+        address: &str,
+        order: &wire::Order,
+        work: impl FnOnce(&mut FakeNode) -> T,
+    ) -> Result<T, WireRefusal> {
+        let stuck = self.0.lock().get(address).is_some_and(|node| node.stuck);
+        if stuck {
+            std::future::pending::<()>().await;
+        }
+        let mut nodes = self.0.lock();
+        let node = nodes.get_mut(address).filter(|node| node.up).ok_or_else(|| Status::unavailable("connection"))?;
+        let epochs = (order.cluster_epoch, order.lease_epoch);
+        if epochs < node.highest_epochs {
+            return Err(Refusal::StaleOrder { seen: format!("{:?}", node.highest_epochs) }.into());
+        }
+        node.highest_epochs = epochs;
+        if order.incarnation != node.incarnation.as_bytes().as_slice() {
+            return Err(Refusal::WrongIncarnation { current: node.incarnation.to_string() }.into());
+        }
+        Ok(work(node))
+    }
+}
+
+fn address(number: u8) -> String {
+    format!("127.0.0.1:{}", 7100 + u16::from(number))
+}
+
+fn info(address: &str, node: &FakeNode) -> wire::NodeInfo {
+    wire::NodeInfo {
+        id: node.id.to_wire(),
+        incarnation: node.incarnation.to_wire(),
+        boot: node.boot.to_wire(),
+        name: format!("node-{}", node.id.as_bytes()[0]),
+        address: address.to_owned(),
+        locality: Vec::new(),
+        devices: vec![wire::Device {
+            name: "disk".to_owned(),
+            limit_bytes: node.limit_bytes,
+            used_bytes: 0,
+            reserved_bytes: 0,
+        }],
+        state: wire::NodeState::Active.into(),
+        intended_state: wire::NodeState::Unspecified.into(),
+    }
+}
+
+#[async_trait]
+impl NodeClient for FakeNodes {
+    async fn get_stats(&self, address: &str, order: wire::Order) -> Result<wire::GetStatsResponse, WireRefusal> {
+        let stats = |node: &mut FakeNode| wire::GetStatsResponse {
+            node: Some(info(address, node)),
+            sealed_chunks: node.sealed.len() as u64,
+            open_segments: 0,
+            refusing_writes: node.refusing_writes.clone(),
+        };
+        self.call(address, &order, stats).await
+    }
+
+    async fn admit(&self, address: &str, order: wire::Order, session: SessionId) -> Result<BootId, WireRefusal> {
+        let admit = |node: &mut FakeNode| {
+            node.admitted.insert(session);
+            node.admissions_asked += 1;
+            node.boot
+        };
+        self.call(address, &order, admit).await
+    }
+
+    async fn revoke(&self, address: &str, order: wire::Order, session: SessionId) -> Result<(), WireRefusal> {
+        let revoke = |node: &mut FakeNode| {
+            node.admitted.remove(&session);
+            node.revoked.insert(session);
+        };
+        self.call(address, &order, revoke).await
+    }
+
+    async fn delete(&self, address: &str, order: wire::Order, segments: &[SegmentId]) -> Result<(), WireRefusal> {
+        let delete = |node: &mut FakeNode| node.sealed.retain(|segment, _| !segments.contains(segment));
+        self.call(address, &order, delete).await
+    }
+
+    async fn list(
+        &self,
+        address: &str,
+        order: wire::Order,
+        session: SessionId,
+        start_after: Option<SegmentId>,
+        limit: u32,
+    ) -> Result<wire::ListBlobsResponse, WireRefusal> {
+        let list = |node: &mut FakeNode| {
+            let of_session = node.sealed.iter().filter(|(_, owner)| **owner == session);
+            let rest: Vec<SegmentId> =
+                of_session.map(|(segment, _)| *segment).filter(|id| start_after.is_none_or(|at| *id > at)).collect();
+            let chunk = |id: &SegmentId| wire::ListedChunk { segment: id.to_wire(), ..wire::ListedChunk::default() };
+            let limit = limit.min(2) as usize;
+            wire::ListBlobsResponse { chunks: rest.iter().take(limit).map(chunk).collect(), more: rest.len() > limit }
+        };
+        self.call(address, &order, list).await
+    }
+}

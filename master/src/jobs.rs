@@ -1,0 +1,14 @@
+//! Background work of the elected master. Each job goes in rounds; what it has to do is in records, so an election
+//! loses nothing.
+
+mod collection;
+mod dropping;
+mod grace;
+mod revocation;
+mod sweeping;
+#[cfg(test)]
+mod tests;
+
+pub use collection::Collection;
+pub use dropping::{Dropping, plan_drop};
+pub use grace::Grace;

@@ -1,0 +1,197 @@
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use cairn_proto::ids::{ClusterId, MasterId};
+use tokio::sync::{oneshot, watch};
+use tokio::time::{Instant, sleep_until, timeout};
+use tonic::async_trait;
+
+use super::decide::{Lease, LeaseProposal, ProposalResult, Purpose};
+use super::{LeaseRecord, SeenLease};
+use crate::store::{
+    CLUSTER_KEY, Command, CommitError, Epoch, Expected, LEASE_KEY, LeaseOptions, Standing, encode_cluster, encode_lease,
+};
+
+/// The store as the keeper of the lease needs it.
+#[async_trait]
+pub(crate) trait LeaseStore: Send + Sync {
+    /// Proposes a write of the lease; when it returns `Ok`, the write is applied here and its notice sent.
+    async fn propose(&self, command: Command) -> Result<(), CommitError>;
+}
+
+/// Who keeps a lease, and how.
+pub(crate) struct Holder {
+    pub(crate) id: MasterId,
+    pub(crate) master: u64,
+    pub(crate) address: String,
+    pub(crate) options: LeaseOptions,
+}
+
+/// What the keeper watches.
+pub(crate) struct Watched {
+    pub(crate) lease: watch::Receiver<Option<SeenLease>>,
+    pub(crate) cluster: watch::Receiver<Option<ClusterId>>,
+    pub(crate) raft_leader: watch::Receiver<bool>,
+}
+
+/// Keeps this master's lease: acquires and extends it while this master leads the Raft group, and tells everybody
+/// what its standing is.
+pub(crate) struct LeaseKeeper<S> {
+    holder: Holder,
+    watched: Watched,
+    store: S,
+    lease: Lease,
+    standing: watch::Sender<Standing>,
+}
+
+impl<S: LeaseStore> LeaseKeeper<S> {
+    pub(crate) fn new(holder: Holder, mut watched: Watched, store: S, standing: watch::Sender<Standing>) -> Self {
+        let seen = watched.lease.borrow_and_update().clone();
+        let lease = Lease::new(holder.id, holder.options, seen, Instant::now());
+        Self { holder, watched, store, lease, standing }
+    }
+
+    /// Runs until told to stop, then releases the lease if it is held.
+    pub(crate) async fn run(mut self, mut stopped: oneshot::Receiver<()>) {
+        loop {
+            let raft_leader = *self.watched.raft_leader.borrow_and_update();
+            let step = self.lease.step(Instant::now(), raft_leader);
+            self.announce(step.standing);
+            if let Some(proposal) = step.proposal {
+                self.propose(proposal).await;
+                continue;
+            }
+            let wake_at = step.wake_at;
+            let alive = tokio::select! {
+                _ = &mut stopped => false,
+                changed = self.watched.lease.changed() => self.saw(changed.is_ok()),
+                changed = self.watched.raft_leader.changed() => changed.is_ok(),
+                () = sleep_until(wake_at.unwrap_or_else(Instant::now)), if wake_at.is_some() => true,
+            };
+            if !alive {
+                break;
+            }
+        }
+        self.release().await;
+    }
+
+    fn saw(&mut self, alive: bool) -> bool {
+        let seen = self.watched.lease.borrow_and_update().clone();
+        self.lease.saw(seen);
+        alive
+    }
+
+    /// While a proposal is under way the lease may run out: the standing follows the clock meanwhile.
+    async fn propose(&mut self, proposal: LeaseProposal) {
+        let command = self.command(proposal);
+        let limit = self.holder.options.period;
+        let mut raft_leader = self.watched.raft_leader.clone();
+        let result = {
+            let answer = timeout(limit, self.store.propose(command));
+            tokio::pin!(answer);
+            loop {
+                let now = Instant::now();
+                let leads = *raft_leader.borrow_and_update();
+                let standing = self.lease.standing(now, leads);
+                let until = match &standing {
+                    Standing::Elected { serve_until, .. } => Some(*serve_until),
+                    Standing::Following { .. } => None,
+                };
+                announce(&self.standing, standing);
+                tokio::select! {
+                    answer = &mut answer => break answer,
+                    () = sleep_until(until.unwrap_or(now)), if until.is_some() => {}
+                    changed = raft_leader.changed() => if changed.is_err() { return },
+                }
+            }
+        };
+        let result = match result {
+            Ok(Ok(())) => ProposalResult::Applied,
+            Ok(Err(CommitError::ConditionFailed { .. } | CommitError::Deposed | CommitError::Unavailable { .. })) => {
+                ProposalResult::Refused
+            }
+            Ok(Err(CommitError::OutcomeUnknown { .. })) | Err(_) => ProposalResult::Unknown,
+        };
+        tracing::debug!(?proposal, ?result, "wrote the leader lease");
+        self.saw(true);
+        self.lease.finished(proposal, result, Instant::now());
+    }
+
+    async fn release(&mut self) {
+        self.lease.stop();
+        self.saw(true);
+        self.announce(self.lease.standing(Instant::now(), false));
+        if let Some(proposal) = self.lease.release(Instant::now()) {
+            let command = self.command(proposal);
+            match timeout(self.holder.options.period, self.store.propose(command)).await {
+                Ok(Ok(())) => tracing::info!(epoch = proposal.epoch.0, "released the leader lease"),
+                Ok(Err(error)) => tracing::info!(%error, "the leader lease runs out by itself"),
+                Err(_) => tracing::info!("the leader lease runs out by itself: no answer to its release"),
+            }
+        }
+    }
+
+    fn announce(&self, standing: Standing) {
+        announce(&self.standing, standing);
+    }
+
+    fn command(&self, proposal: LeaseProposal) -> Command {
+        let expected = proposal.replaces.map_or(Expected::Absent, Expected::Version);
+        let mut command = Command::new();
+        command.put_if(LEASE_KEY, encode_lease(&self.record(proposal).to_wire()), expected);
+        let cluster = *self.watched.cluster.borrow();
+        if proposal.purpose == Purpose::Acquire && cluster.is_none() {
+            command.put_if(CLUSTER_KEY, encode_cluster(ClusterId::generate()), Expected::Absent);
+        }
+        command
+    }
+
+    fn record(&self, proposal: LeaseProposal) -> LeaseRecord {
+        let seen = self.watched.lease.borrow();
+        let seen = seen.as_ref().map(|seen| &seen.record);
+        let now_ms = unix_ms();
+        let start_at_ms = match (proposal.purpose, seen) {
+            (Purpose::Extend | Purpose::Release, Some(record)) => record.start_at_ms,
+            (Purpose::Acquire, _) | (_, None) => now_ms,
+        };
+        let period_ms = u64::try_from(self.holder.options.period.as_millis()).unwrap_or(u64::MAX);
+        let end_at_ms = match proposal.purpose {
+            Purpose::Release => start_at_ms,
+            // A wall clock that jumped back must not make a held lease look released.
+            Purpose::Acquire | Purpose::Extend => now_ms.saturating_add(period_ms).max(start_at_ms + 1),
+        };
+        LeaseRecord {
+            leader: self.holder.id,
+            epoch: proposal.epoch,
+            start_at_ms,
+            end_at_ms,
+            version: seen.map_or(1, |record| record.version + 1),
+            master: self.holder.master,
+            address: self.holder.address.clone(),
+        }
+    }
+}
+
+fn announce(channel: &watch::Sender<Standing>, standing: Standing) {
+    channel.send_if_modified(|current| {
+        if *current == standing {
+            return false;
+        }
+        if epoch(current) != epoch(&standing) {
+            tracing::info!(?standing, "the standing of this master has changed");
+        }
+        *current = standing;
+        true
+    });
+}
+
+fn epoch(standing: &Standing) -> Option<Epoch> {
+    match standing {
+        Standing::Elected { epoch, .. } => Some(*epoch),
+        Standing::Following { .. } => None,
+    }
+}
+
+fn unix_ms() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,24 @@
+//! Storage nodes: what the record says of each, what its heartbeats say, and orders to it.
+
+mod admissions;
+mod client;
+mod grpc_client;
+mod health;
+mod joining;
+mod manager;
+mod member;
+mod orders;
+mod polling;
+mod table;
+#[cfg(test)]
+mod tests;
+
+pub use admissions::Admissions;
+pub use client::NodeClient;
+pub use grpc_client::GrpcNodeClient;
+pub use health::{Health, NodeTiming};
+pub use joining::{JoinDecision, decide_join};
+pub use manager::Nodes;
+pub use member::Member;
+pub use orders::{OrderError, Orders};
+pub use table::NodeTable;

@@ -1,0 +1,90 @@
+use std::collections::HashMap;
+use std::time::Duration;
+
+use cairn_proto::ids::{BootId, SegmentId, SessionId};
+use cairn_proto::wire::node_control_client::NodeControlClient;
+use cairn_proto::{MESSAGE_LIMIT_BYTES, WireRefusal, wire};
+use parking_lot::Mutex;
+use tonic::transport::{Channel, Endpoint};
+use tonic::{Status, async_trait};
+
+use super::NodeClient;
+
+/// Addresses whose connections are kept; with more, all are dropped and made anew.
+const CONNECTIONS_LIMIT: usize = 4096;
+const CONNECT_DEADLINE: Duration = Duration::from_secs(1);
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
+const KEEPALIVE_DEADLINE: Duration = Duration::from_secs(5);
+
+/// Calls over gRPC, one connection for each node.
+#[derive(Debug, Default)]
+pub struct GrpcNodeClient {
+    connections: Mutex<HashMap<String, NodeControlClient<Channel>>>,
+}
+
+impl GrpcNodeClient {
+    fn at(&self, address: &str) -> Result<NodeControlClient<Channel>, Status> {
+        let mut connections = self.connections.lock();
+        if let Some(client) = connections.get(address) {
+            return Ok(client.clone());
+        }
+        if connections.len() >= CONNECTIONS_LIMIT {
+            connections.clear();
+        }
+        let endpoint = Endpoint::from_shared(format!("http://{address}"))
+            .map_err(|error| Status::invalid_argument(format!("node address {address}: {error}")))?
+            .connect_timeout(CONNECT_DEADLINE)
+            .tcp_nodelay(true)
+            .http2_keep_alive_interval(KEEPALIVE_INTERVAL)
+            .keep_alive_timeout(KEEPALIVE_DEADLINE)
+            .keep_alive_while_idle(true);
+        let client = NodeControlClient::new(endpoint.connect_lazy())
+            .max_decoding_message_size(MESSAGE_LIMIT_BYTES)
+            .max_encoding_message_size(MESSAGE_LIMIT_BYTES);
+        connections.insert(address.to_owned(), client.clone());
+        Ok(client)
+    }
+}
+
+#[async_trait]
+impl NodeClient for GrpcNodeClient {
+    async fn get_stats(&self, address: &str, order: wire::Order) -> Result<wire::GetStatsResponse, WireRefusal> {
+        let request = wire::GetStatsRequest { order: Some(order) };
+        Ok(self.at(address)?.get_stats(request).await?.into_inner())
+    }
+
+    async fn admit(&self, address: &str, order: wire::Order, session: SessionId) -> Result<BootId, WireRefusal> {
+        let request = wire::CreateBlobRequest { order: Some(order), session: session.0 };
+        let response = self.at(address)?.create_blob(request).await?.into_inner();
+        Ok(BootId::from_wire(&response.boot).map_err(|error| Status::internal(error.to_string()))?)
+    }
+
+    async fn revoke(&self, address: &str, order: wire::Order, session: SessionId) -> Result<(), WireRefusal> {
+        let request = wire::RevokeSessionRequest { order: Some(order), session: session.0 };
+        self.at(address)?.revoke_session(request).await?;
+        Ok(())
+    }
+
+    async fn delete(&self, address: &str, order: wire::Order, segments: &[SegmentId]) -> Result<(), WireRefusal> {
+        let segments = segments.iter().map(|segment| segment.to_wire()).collect();
+        self.at(address)?.delete_blob(wire::DeleteBlobRequest { order: Some(order), segments }).await?;
+        Ok(())
+    }
+
+    async fn list(
+        &self,
+        address: &str,
+        order: wire::Order,
+        session: SessionId,
+        start_after: Option<SegmentId>,
+        limit: u32,
+    ) -> Result<wire::ListBlobsResponse, WireRefusal> {
+        let request = wire::ListBlobsRequest {
+            order: Some(order),
+            session: session.0,
+            start_after: start_after.map(SegmentId::to_wire).unwrap_or_default(),
+            limit,
+        };
+        Ok(self.at(address)?.list_blobs(request).await?.into_inner())
+    }
+}

@@ -1,0 +1,165 @@
+use std::time::Duration;
+
+use cairn_proto::wire::{Device, NodeState};
+use tokio::time::Instant;
+
+/// When silence means what.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NodeTiming {
+    /// Time from one heartbeat to the next.
+    pub heartbeat: Duration,
+    /// Silence after which nothing new is placed on a node.
+    pub suspect: Duration,
+    /// Silence after which its chunks count as missing.
+    pub dead: Duration,
+}
+
+/// What heartbeats say of a node.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Health {
+    /// When it last answered, or the election or its joining if that was later.
+    last_heard: Instant,
+    /// It failed to answer since; nothing new is placed on it until it answers.
+    failing: bool,
+    /// It announced a clean stop, and the process that did is still the current one.
+    leaving: bool,
+    /// What it said of itself; `None` before its first answer.
+    stats: Option<Stats>,
+}
+
+/// What a node says of itself.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Stats {
+    /// Its disks.
+    pub devices: Vec<Device>,
+    /// Why it takes no writes; empty when it does.
+    pub refusing_writes: String,
+}
+
+impl Health {
+    /// A node that is given the benefit of the doubt from `now` on.
+    pub fn new(now: Instant) -> Self {
+        Self { last_heard: now, failing: false, leaving: false, stats: None }
+    }
+
+    /// It answered.
+    pub fn heard(&mut self, now: Instant, stats: Stats) {
+        self.last_heard = now;
+        self.failing = false;
+        self.stats = Some(stats);
+    }
+
+    /// It did not answer, or not in time.
+    pub fn missed(&mut self) {
+        self.failing = true;
+    }
+
+    /// It announced that it stops.
+    pub fn leaves(&mut self) {
+        self.leaving = true;
+    }
+
+    /// What it last said of itself.
+    pub fn stats(&self) -> Option<&Stats> {
+        self.stats.as_ref()
+    }
+
+    /// What it is now, given what an administrator wants it to be. Active only once it has answered: whoever is told
+    /// that a node is active may place chunks on it.
+    pub fn state(&self, intended: NodeState, now: Instant, timing: &NodeTiming) -> NodeState {
+        let silent = now.saturating_duration_since(self.last_heard);
+        if intended == NodeState::Removed {
+            NodeState::Removed
+        } else if silent >= timing.dead {
+            NodeState::Dead
+        } else if self.leaving || self.stats.is_none() || silent >= timing.suspect {
+            NodeState::Suspect
+        } else if intended == NodeState::Unspecified {
+            NodeState::Active
+        } else {
+            intended
+        }
+    }
+
+    /// Why nothing new is placed on it; `None` when it may be.
+    pub fn why_not_placeable(&self, state: NodeState) -> Option<String> {
+        if state == NodeState::Suspect && self.stats.is_none() {
+            return Some("not heard yet".to_owned());
+        }
+        if state != NodeState::Active {
+            return Some(state.as_str_name().trim_start_matches("NODE_STATE_").to_lowercase());
+        }
+        match &self.stats {
+            Some(said) if !said.refusing_writes.is_empty() => Some(said.refusing_writes.clone()),
+            _ if self.failing => Some("not answering".to_owned()),
+            _ => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Health, NodeTiming, Stats};
+    use cairn_proto::wire::NodeState;
+    use std::time::Duration;
+    use tokio::time::Instant;
+
+    const TIMING: NodeTiming = NodeTiming {
+        heartbeat: Duration::from_millis(500),
+        suspect: Duration::from_secs(2),
+        dead: Duration::from_secs(5),
+    };
+
+    fn stats(refusing_writes: &str) -> Stats {
+        Stats { devices: Vec::new(), refusing_writes: refusing_writes.to_owned() }
+    }
+
+    #[test]
+    fn silence_makes_a_node_suspect_and_then_dead() {
+        let start = Instant::now();
+        let mut health = Health::new(start);
+        assert_eq!(health.state(NodeState::Active, start, &TIMING), NodeState::Suspect, "never heard");
+        health.heard(start, stats(""));
+        let state =
+            |health: &Health, seconds| health.state(NodeState::Active, start + Duration::from_secs(seconds), &TIMING);
+        assert_eq!(
+            [0, 1, 2, 4, 5].map(|seconds| state(&health, seconds)),
+            [NodeState::Active, NodeState::Active, NodeState::Suspect, NodeState::Suspect, NodeState::Dead]
+        );
+        health.heard(start + Duration::from_secs(9), stats(""));
+        assert_eq!(state(&health, 10), NodeState::Active);
+    }
+
+    #[test]
+    fn a_node_that_leaves_is_suspect_at_once_although_it_still_answers() {
+        let now = Instant::now();
+        let mut health = Health::new(now);
+        health.leaves();
+        health.heard(now, stats(""));
+        assert_eq!(health.state(NodeState::Active, now, &TIMING), NodeState::Suspect);
+    }
+
+    #[test]
+    fn an_administrator_decides_as_long_as_the_node_answers() {
+        let now = Instant::now();
+        let mut health = Health::new(now);
+        health.heard(now, stats(""));
+        assert_eq!(health.state(NodeState::Draining, now, &TIMING), NodeState::Draining);
+        assert_eq!(health.state(NodeState::Removed, now + TIMING.dead, &TIMING), NodeState::Removed);
+        assert_eq!(health.state(NodeState::Draining, now + TIMING.dead, &TIMING), NodeState::Dead);
+    }
+
+    #[test]
+    fn only_an_active_node_that_answers_and_takes_writes_is_placeable() {
+        let now = Instant::now();
+        let mut health = Health::new(now);
+        assert_eq!(health.why_not_placeable(NodeState::Suspect).as_deref(), Some("not heard yet"));
+        health.heard(now, stats(""));
+        assert_eq!(health.why_not_placeable(NodeState::Active), None);
+        assert_eq!(health.why_not_placeable(NodeState::Dead).as_deref(), Some("dead"));
+        health.missed();
+        assert_eq!(health.why_not_placeable(NodeState::Active).as_deref(), Some("not answering"));
+        health.heard(now, stats("full"));
+        assert_eq!(health.why_not_placeable(NodeState::Active).as_deref(), Some("full"));
+    }
+}

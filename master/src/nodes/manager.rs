@@ -1,0 +1,254 @@
+use std::sync::Arc;
+use std::time::Duration;
+
+use cairn_proto::ids::{BootId, ClusterId, NodeId, SessionId};
+use cairn_proto::records::Node;
+use cairn_proto::wire::NodeState;
+use cairn_proto::{Refusal, wire};
+use tokio::sync::{Mutex, Notify, watch};
+
+use super::health::NodeTiming;
+use super::{Admissions, JoinDecision, Member, NodeTable, OrderError, Orders, decide_join};
+use crate::clock::Clock;
+use crate::failure::Failure;
+use crate::keys;
+use crate::ledger::Ledger;
+use crate::scheduler::Candidate;
+use crate::state::{State, Stored, encode, unchanged};
+use crate::store::{Command, CommitError};
+use crate::transactions::TransactionTable;
+
+/// Nodes that may be registered.
+const NODES_LIMIT: usize = 4096;
+/// How long the old address of a moved node has to answer before the node counts as gone from there.
+const PROBE_DEADLINE: Duration = Duration::from_secs(1);
+/// How long the opening of a file waits, just after an election, until nodes have been heard.
+const FIRST_ROUND_DEADLINE: Duration = Duration::from_secs(2);
+
+/// Registers nodes and knows how they are.
+pub struct Nodes {
+    pub(super) ledger: Ledger,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) timing: NodeTiming,
+    pub(super) orders: Orders,
+    pub(super) table: NodeTable,
+    pub(super) first_round_done: watch::Sender<bool>,
+    /// Asks for a heartbeat before its time.
+    pub(super) poke: Notify,
+    transactions: Arc<TransactionTable>,
+    admissions: Admissions,
+    /// Held while a node's record is changed.
+    writing: Mutex<()>,
+}
+
+impl Nodes {
+    /// The nodes that an election found.
+    pub fn new(
+        ledger: Ledger,
+        clock: Arc<dyn Clock>,
+        timing: NodeTiming,
+        orders: Orders,
+        transactions: Arc<TransactionTable>,
+        found: Vec<Node>,
+    ) -> Self {
+        let table = NodeTable::new(found, clock.now());
+        let first_round_done = watch::Sender::new(false);
+        let (poke, writing, admissions) = (Notify::new(), Mutex::new(()), Admissions::default());
+        Self { ledger, clock, timing, orders, table, first_round_done, poke, transactions, admissions, writing }
+    }
+
+    /// The registered nodes.
+    pub fn table(&self) -> &NodeTable {
+        &self.table
+    }
+
+    /// Orders to them.
+    pub fn orders(&self) -> &Orders {
+        &self.orders
+    }
+
+    /// Which sessions they admitted.
+    pub fn admissions(&self) -> &Admissions {
+        &self.admissions
+    }
+
+    /// Registers a node, or takes note of its new life. When this returns, the record is durable.
+    pub async fn join(&self, cluster: Option<ClusterId>, joining: wire::NodeInfo) -> Result<ClusterId, Failure> {
+        let _writing = self.writing.lock().await;
+        let id = NodeId::from_wire(&joining.id).map_err(Refusal::from)?;
+        loop {
+            let (recorded, read_at) = self.recorded(id)?;
+            if recorded.is_none() && self.table.len() >= NODES_LIMIT {
+                let why = format!("{NODES_LIMIT} nodes are registered, which is the limit");
+                return Err(Refusal::NotReady { why }.into());
+            }
+            let before = recorded.as_ref().map(|recorded| &recorded.record);
+            let node = match decide_join(self.orders.cluster(), cluster, before, joining.clone())? {
+                JoinDecision::Known(node) => return Ok(self.joined(node)),
+                JoinDecision::Register(node) => node,
+                JoinDecision::RegisterUnlessAlive(node) => {
+                    self.refuse_if_alive(before, &node).await?;
+                    node
+                }
+            };
+            if self.write(&node, recorded.as_ref(), read_at).await? {
+                tracing::info!(node = %node.name, id = %node.id, address = %node.address, "node joined");
+                return Ok(self.joined(node));
+            }
+        }
+    }
+
+    fn joined(&self, node: Node) -> ClusterId {
+        self.table.join(node, self.clock.now());
+        self.poke.notify_one();
+        self.orders.cluster()
+    }
+
+    /// Refuses when the same node answers at the address in its record: its data was copied.
+    async fn refuse_if_alive(&self, recorded: Option<&Node>, joining: &Node) -> Result<(), Failure> {
+        let Some(recorded) = recorded else { return Ok(()) };
+        let Ok(answer) = self.orders.get_stats(recorded, PROBE_DEADLINE).await else { return Ok(()) };
+        let found = answer.node.unwrap_or_default();
+        if found.id == recorded.id.as_bytes().as_slice() && found.boot != joining.boot.as_bytes().as_slice() {
+            let why = format!("node {} is alive at {}; data copied?", recorded.id, recorded.address);
+            return Err(Refusal::InvalidRequest { why }.into());
+        }
+        Ok(())
+    }
+
+    /// Takes note that a node stops; one that another life of it has replaced is a success.
+    pub async fn leave(&self, id: NodeId, boot: BootId) -> Result<(), Failure> {
+        if self.table.get(id).is_none_or(|member| member.boot() != boot) {
+            return Ok(());
+        }
+        self.table.update(id, |member| member.health.leaves());
+        self.record_state(id).await
+    }
+
+    /// Writes the record of a node whose state is another than it says.
+    pub(super) async fn record_state(&self, id: NodeId) -> Result<(), Failure> {
+        let _writing = self.writing.lock().await;
+        loop {
+            let Some(member) = self.table.get(id) else { return Ok(()) };
+            let (recorded, read_at) = self.recorded(id)?;
+            let Some(before) = recorded.as_ref() else { return Ok(()) };
+            let state = member.state(self.clock.now(), &self.timing);
+            if before.record.state == state {
+                self.table.update(id, |member| member.node.state = state);
+                return Ok(());
+            }
+            let node = Node { state, ..before.record.clone() };
+            if self.write(&node, recorded.as_ref(), read_at).await? {
+                tracing::info!(node = %node.name, id = %node.id, state = state.as_str_name(), "node changed");
+                self.table.update(id, |member| member.node.state = state);
+                return Ok(());
+            }
+        }
+    }
+
+    fn recorded(&self, id: NodeId) -> Result<(Option<Stored<Node>>, u64), Failure> {
+        let view = self.ledger.view()?;
+        Ok((State(view.as_ref()).node(id)?, view.applied_index()))
+    }
+
+    /// Writes a record if it is still as it was read. `false`: it is not, and the state is newer now.
+    async fn write(&self, node: &Node, read: Option<&Stored<Node>>, read_at: u64) -> Result<bool, Failure> {
+        let mut command = Command::new();
+        command.put_if(keys::node(node.id), encode(&wire::NodeInfo::from(node)), unchanged(read));
+        match self.ledger.commit(command).await {
+            Ok(_) => Ok(true),
+            Err(CommitError::ConditionFailed { .. }) => {
+                self.ledger.wait_past(read_at).await?;
+                Ok(false)
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Nodes that may be placed on, and the names of the others with the reason.
+    pub fn candidates(&self) -> (Vec<Candidate>, Vec<String>) {
+        let now = self.clock.now();
+        let (mut candidates, mut missing) = (Vec::new(), Vec::new());
+        for member in self.table.all() {
+            let reserved = self.transactions.reserved_bytes(member.node.id);
+            match member.candidate(reserved, now, &self.timing) {
+                Ok(candidate) => candidates.push(candidate),
+                Err(why) => missing.push(format!("{} ({why})", member.node.name)),
+            }
+        }
+        (candidates, missing)
+    }
+
+    /// A node as clients and people see it.
+    pub fn info(&self, id: NodeId) -> Option<wire::NodeInfo> {
+        let member = self.table.get(id)?;
+        Some(member.info(self.transactions.reserved_bytes(id), self.clock.now(), &self.timing))
+    }
+
+    /// Every node as clients and people see it.
+    pub fn infos(&self) -> Vec<wire::NodeInfo> {
+        self.table.all().iter().filter_map(|member| self.info(member.node.id)).collect()
+    }
+
+    /// Every registered node and what it is now.
+    pub fn members_with_state(&self) -> Vec<(Member, NodeState)> {
+        let now = self.clock.now();
+        let with_state = |member: Member| {
+            let state = member.state(now, &self.timing);
+            (member, state)
+        };
+        self.table.all().into_iter().map(with_state).collect()
+    }
+
+    /// Room for the chunks of new segments: on each node that takes them, what is free and the limit.
+    pub fn rooms(&self) -> (Vec<u64>, Vec<u64>) {
+        let free = self.candidates().0.iter().map(|candidate| candidate.free_bytes).collect();
+        let members = self.table.all();
+        let registered = members.iter().filter(|member| member.node.intended_state != NodeState::Removed);
+        (free, registered.map(|member| member.room().0).collect())
+    }
+
+    /// Whether orders may be sent to a node now.
+    pub fn answers(&self, id: NodeId) -> bool {
+        self.table.get(id).is_some_and(|member| {
+            let state = member.state(self.clock.now(), &self.timing);
+            !matches!(state, NodeState::Suspect | NodeState::Dead | NodeState::Removed)
+        })
+    }
+
+    /// Whether a node is registered and not removed.
+    pub fn is_registered(&self, id: NodeId) -> bool {
+        self.table.get(id).is_some_and(|member| member.node.intended_state != NodeState::Removed)
+    }
+
+    /// Lets a session write on a node, unless it may already; answers for which life of its process. A node that
+    /// fails is not placed on again before it answers a heartbeat.
+    pub async fn admit(&self, session: SessionId, id: NodeId) -> Result<BootId, OrderError> {
+        let gone = || OrderError::Refused(Refusal::InvalidRequest { why: format!("node {id} is gone") }.into());
+        let member = self.table.get(id).ok_or_else(gone)?;
+        if self.admissions.has(session, id, member.boot()) {
+            return Ok(member.boot());
+        }
+        let admitted = self.orders.admit(&member.node, session).await;
+        match &admitted {
+            Ok(boot) => {
+                self.admissions.add(session, id, *boot);
+                self.table.update(id, |member| member.node.boot = *boot);
+            }
+            Err(error) => {
+                tracing::warn!(node = %member.node.name, %session, %error, "node does not admit a session");
+                self.table.update(id, |member| member.health.missed());
+            }
+        }
+        admitted
+    }
+
+    /// Waits until every node found at the election has been asked once.
+    pub async fn first_round(&self) {
+        let mut done = self.first_round_done.subscribe();
+        let waited = tokio::time::timeout(FIRST_ROUND_DEADLINE, done.wait_for(|done| *done)).await;
+        if waited.is_err() {
+            tracing::warn!("nodes have not been heard yet since the election");
+        }
+    }
+}

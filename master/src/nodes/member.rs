@@ -1,0 +1,81 @@
+use cairn_proto::ids::BootId;
+use cairn_proto::records::{ChunkPlace, Node};
+use cairn_proto::wire::{self, NodeState};
+use tokio::time::Instant;
+
+use super::health::{Health, NodeTiming};
+use crate::scheduler::Candidate;
+
+/// A node that refuses writes with less room than this is full. Nodes refuse before their last MiB is used.
+const FULL_BELOW_BYTES: u64 = 2 << 20;
+
+/// A registered node: its record, and what heartbeats say.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Member {
+    /// As it stands in the replicated state, but for the boot, which a heartbeat may know better.
+    pub node: Node,
+    /// What heartbeats say.
+    pub health: Health,
+}
+
+impl Member {
+    /// What the node is now.
+    pub fn state(&self, now: Instant, timing: &NodeTiming) -> NodeState {
+        self.health.state(self.node.intended_state, now, timing)
+    }
+
+    /// The node as clients and people see it.
+    pub fn info(&self, reserved_bytes: u64, now: Instant, timing: &NodeTiming) -> wire::NodeInfo {
+        let mut node = self.node.clone();
+        node.state = self.state(now, timing);
+        if let Some(stats) = self.health.stats() {
+            node.devices.clone_from(&stats.devices);
+        }
+        let mut info = wire::NodeInfo::from(&node);
+        for (index, device) in info.devices.iter_mut().enumerate() {
+            device.reserved_bytes = if index == 0 { reserved_bytes } else { 0 };
+        }
+        info
+    }
+
+    /// The node as the scheduler sees it, or why nothing new may be placed on it.
+    pub fn candidate(&self, reserved_bytes: u64, now: Instant, timing: &NodeTiming) -> Result<Candidate, String> {
+        let (limit_bytes, free_bytes) = self.room();
+        let free_bytes = match self.health.why_not_placeable(self.state(now, timing)) {
+            None => free_bytes.saturating_sub(reserved_bytes),
+            Some(_) if self.is_full(now, timing) => 0,
+            Some(why) => return Err(why),
+        };
+        Ok(Candidate {
+            node: self.node.id,
+            free_bytes,
+            limit_bytes,
+            locality: self.node.locality.iter().map(|label| (label.key.clone(), label.value.clone())).collect(),
+        })
+    }
+
+    /// Whether it would take writes if it had room: it serves, but not more than it holds.
+    fn is_full(&self, now: Instant, timing: &NodeTiming) -> bool {
+        let refuses = self.health.stats().is_some_and(|stats| !stats.refusing_writes.is_empty());
+        refuses && self.state(now, timing) == NodeState::Active && self.room().1 < FULL_BELOW_BYTES
+    }
+
+    /// Room in all and room not used, over its devices.
+    pub fn room(&self) -> (u64, u64) {
+        let devices = self.health.stats().map_or(&[][..], |stats| &stats.devices);
+        devices.iter().fold((0, 0), |(limit, free): (u64, u64), device| {
+            let device_free = device.limit_bytes.saturating_sub(device.used_bytes);
+            (limit.saturating_add(device.limit_bytes), free.saturating_add(device_free))
+        })
+    }
+
+    /// Where a chunk put on it now would lie.
+    pub fn place(&self) -> ChunkPlace {
+        ChunkPlace { node: self.node.id, incarnation: self.node.incarnation }
+    }
+
+    /// The life of its process.
+    pub fn boot(&self) -> BootId {
+        self.node.boot
+    }
+}

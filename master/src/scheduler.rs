@@ -1,0 +1,10 @@
+//! Places segments on nodes: pure functions from candidates and randomness to a placement.
+
+mod candidate;
+mod capacity;
+mod placement;
+mod spread;
+
+pub use candidate::{Candidate, Score};
+pub use capacity::placeable_bytes;
+pub use placement::{CannotPlace, Placement, most_holes, place};

@@ -1,0 +1,10 @@
+//! The gRPC services of a master: they check, ask a manager, and turn failures into refusals.
+
+mod desk;
+mod metadata;
+mod raft;
+mod registry;
+
+pub use metadata::MetadataService;
+pub use raft::RaftService;
+pub use registry::RegistryService;

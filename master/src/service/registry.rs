@@ -1,0 +1,45 @@
+use std::sync::Arc;
+
+use cairn_proto::ids::{BootId, ClusterId, NodeId};
+use cairn_proto::wire::registry_server::Registry;
+use cairn_proto::{Refusal, wire};
+use tonic::{Request, Response, Status, async_trait};
+
+use super::desk::Desk;
+use crate::office::Office;
+
+/// What storage nodes ask of the masters.
+pub struct RegistryService(Desk);
+
+impl RegistryService {
+    /// Served by whatever tenure the office has.
+    pub fn new(office: Arc<Office>) -> Self {
+        Self(Desk::new(office))
+    }
+}
+
+#[async_trait]
+impl Registry for RegistryService {
+    async fn join(&self, request: Request<wire::JoinRequest>) -> Result<Response<wire::JoinResponse>, Status> {
+        let request = request.into_inner();
+        let cluster = ClusterId::from_wire_opt(&request.cluster).map_err(Refusal::from)?;
+        let missing = || Refusal::InvalidRequest { why: "node is missing".to_owned() };
+        let node = request.node.ok_or_else(missing)?;
+        let change = |tenure: Arc<crate::tenure::Tenure>| async move {
+            let cluster = tenure.nodes().join(cluster, node).await?;
+            Ok(wire::JoinResponse { cluster: cluster.to_wire() })
+        };
+        self.0.change(change).await
+    }
+
+    async fn leave(&self, request: Request<wire::LeaveRequest>) -> Result<Response<wire::LeaveResponse>, Status> {
+        let request = request.into_inner();
+        let node = NodeId::from_wire(&request.node).map_err(Refusal::from)?;
+        let boot = BootId::from_wire(&request.boot).map_err(Refusal::from)?;
+        let change = move |tenure: Arc<crate::tenure::Tenure>| async move {
+            tenure.nodes().leave(node, boot).await?;
+            Ok(wire::LeaveResponse {})
+        };
+        self.0.change(change).await
+    }
+}

@@ -1,0 +1,9 @@
+//! What people and `statfs` want to know of the cluster.
+
+mod census;
+mod census_taker;
+#[cfg(test)]
+mod tests;
+
+pub use census::{Census, Lives, take_census};
+pub use census_taker::CensusTaker;

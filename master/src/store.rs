@@ -1,0 +1,83 @@
+//! The replicated store: one key-value state that every master applies in the same order.
+//!
+//! Managers see the [`Store`] and [`View`] traits. [`ReplicatedStore`] stands behind them in a daemon,
+//! [`MemoryStore`] in their tests; both run commands through the same [`apply`](apply::apply).
+
+pub mod apply;
+#[cfg(test)]
+mod cluster_tests;
+mod command;
+mod commit_error;
+mod database;
+mod directory;
+mod durable_files;
+mod identity;
+mod memory;
+mod open;
+#[cfg(test)]
+mod open_tests;
+mod operation;
+mod options;
+mod outcome;
+mod proposal;
+mod raft;
+mod replicated;
+mod standing;
+mod state_database;
+mod state_directory;
+mod state_store;
+mod state_view;
+mod versioned;
+mod view;
+
+pub use command::Command;
+pub use commit_error::{CommitError, Committed};
+pub use directory::DirectoryError;
+pub use identity::IdentityError;
+pub use memory::MemoryStore;
+pub use open::{OpenError, open};
+pub use operation::{Expected, Operation};
+pub use options::{LeaseOptions, Member, MemberStatus, StoreOptions};
+pub use replicated::{FatalError, ReplicatedStore};
+pub use standing::{Epoch, Standing};
+pub use state_store::StateError;
+pub use versioned::Versioned;
+pub use view::{ReadError, View};
+
+pub(crate) use apply::encode_lease;
+pub(crate) use outcome::Outcome;
+pub(crate) use proposal::Proposal;
+pub use raft::StartError;
+pub(crate) use raft::{Group, ReceiveError, RequestError, SnapshotFiles, SnapshotReceiver};
+pub(crate) use state_store::encode_cluster;
+
+use tokio::sync::watch;
+use tonic::async_trait;
+
+/// Key of the leader lease.
+pub const LEASE_KEY: &[u8] = b"lease";
+
+/// Key of the cluster's id, written once.
+pub const CLUSTER_KEY: &[u8] = b"cluster";
+
+/// First byte of every record in the store: the version of its format.
+pub const RECORD_FORMAT: u8 = 1;
+
+/// What the managers of a master need of the replicated state.
+#[async_trait]
+pub trait Store: Send + Sync {
+    /// Applies all operations of the command, or none. Returns once a majority of masters has the command on
+    /// stable storage and this master has applied it, so that a later [`view`](Self::view) shows it.
+    ///
+    /// `epoch` is the epoch of the lease under which the caller decided.
+    async fn commit(&self, epoch: Epoch, command: Command) -> Result<Committed, CommitError>;
+
+    /// One consistent snapshot of the state that this master has applied.
+    fn view(&self) -> Result<Box<dyn View>, ReadError>;
+
+    /// Returns once this master has applied the command at `index`. Waits for ever if none comes: bound it.
+    async fn wait_applied(&self, index: u64);
+
+    /// Whether this master is the elected one, and every change of that.
+    fn standing(&self) -> watch::Receiver<Standing>;
+}

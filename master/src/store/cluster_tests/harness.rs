@@ -1,0 +1,184 @@
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use cairn_proto::ids::ClusterId;
+use cairn_proto::wire;
+use cairn_proto::wire::raft_client::RaftClient;
+use tempfile::TempDir;
+use tokio::runtime::Runtime;
+use tokio::time::timeout;
+use tokio_stream::wrappers::TcpListenerStream;
+
+use super::super::open::open_with;
+use super::super::raft::LogLimits;
+use super::super::{Epoch, LeaseOptions, Member, ReplicatedStore, Standing, Store, StoreOptions};
+
+/// How long a test waits for what must happen.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A lease that does not run out while a test waits: what happens then does not happen because it ran out.
+pub(super) const LONG_LEASE: LeaseOptions = LeaseOptions {
+    period: Duration::from_mins(2),
+    extension: Duration::from_millis(500),
+    buffer: Duration::from_millis(300),
+};
+
+pub(super) struct Cluster {
+    root: TempDir,
+    members: Vec<Member>,
+    limits: LogLimits,
+    lease: LeaseOptions,
+    masters: Vec<Option<Master>>,
+}
+
+struct Master {
+    runtime: Runtime,
+    store: Arc<ReplicatedStore>,
+}
+
+pub(super) fn elected_of(standing: &Standing) -> Option<Epoch> {
+    match standing {
+        Standing::Elected { epoch, .. } => Some(*epoch),
+        Standing::Following { .. } => None,
+    }
+}
+
+impl Cluster {
+    pub(super) async fn start(size: usize, limits: LogLimits) -> Self {
+        Self::start_with(size, limits, LeaseOptions::default()).await
+    }
+
+    pub(super) async fn start_with(size: usize, limits: LogLimits, lease: LeaseOptions) -> Self {
+        let mut listeners = Vec::new();
+        let mut members = Vec::new();
+        for id in 1..=size as u64 {
+            let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+            let address = listener.local_addr().unwrap().to_string();
+            members.push(Member { id, name: format!("master-{id}"), address });
+            listeners.push(listener);
+        }
+        let root = tempfile::tempdir().unwrap();
+        let mut cluster = Self { root, members, limits, lease, masters: Vec::new() };
+        for (number, listener) in listeners.into_iter().enumerate() {
+            let master = cluster.launch(number, listener).await;
+            cluster.masters.push(Some(master));
+        }
+        cluster
+    }
+
+    pub(super) async fn restart(&mut self, number: usize) {
+        let address: SocketAddr = self.members[number].address.parse().unwrap();
+        let socket = tokio::net::TcpSocket::new_v4().unwrap();
+        socket.set_reuseaddr(true).unwrap();
+        socket.bind(address).unwrap();
+        let listener = socket.listen(128).unwrap().into_std().unwrap();
+        self.masters[number] = Some(self.launch(number, listener).await);
+    }
+
+    async fn launch(&self, number: usize, listener: std::net::TcpListener) -> Master {
+        let member = &self.members[number];
+        let options = StoreOptions {
+            dir: self.dir(number),
+            master: member.id,
+            name: member.name.clone(),
+            address: member.address.clone(),
+            members: self.members.clone(),
+            lease: self.lease,
+        };
+        let limits = self.limits;
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+        let store = runtime.spawn(async move {
+            listener.set_nonblocking(true).unwrap();
+            let listener = tokio::net::TcpListener::from_std(listener).unwrap();
+            let (store, service) = open_with(options, limits).await.unwrap();
+            let server = tonic::transport::Server::builder().add_service(service.into_server());
+            tokio::spawn(server.serve_with_incoming(TcpListenerStream::new(listener)));
+            store
+        });
+        let store = store.await.unwrap();
+        Master { runtime, store }
+    }
+
+    /// Ends all tasks and connections of a master without any farewell, and waits until its files are closed.
+    pub(super) async fn kill(&mut self, number: usize) {
+        let Master { runtime, store } = self.masters[number].take().unwrap();
+        let closed = store.closed();
+        tokio::task::spawn_blocking(move || runtime.shutdown_timeout(PATIENCE)).await.unwrap();
+        drop(store);
+        for mut closed in closed {
+            timeout(PATIENCE, async { while closed.changed().await.is_ok() {} }).await.expect("still open");
+        }
+    }
+
+    pub(super) fn wipe(&self, number: usize) {
+        std::fs::remove_dir_all(self.dir(number)).unwrap();
+    }
+
+    pub(super) fn dir(&self, number: usize) -> PathBuf {
+        self.root.path().join(format!("master-{}", number + 1))
+    }
+
+    pub(super) fn stores(&self) -> Vec<Arc<ReplicatedStore>> {
+        self.masters.iter().flatten().map(|master| Arc::clone(&master.store)).collect()
+    }
+
+    pub(super) fn store(&self, number: usize) -> Arc<ReplicatedStore> {
+        Arc::clone(&self.masters[number].as_ref().unwrap().store)
+    }
+
+    pub(super) fn number_of(&self, store: &Arc<ReplicatedStore>) -> usize {
+        let is_it = |master: &Option<Master>| master.as_ref().is_some_and(|it| Arc::ptr_eq(&it.store, store));
+        self.masters.iter().position(is_it).unwrap()
+    }
+
+    /// The elected master and its epoch, as soon as there is one.
+    pub(super) async fn elected(&self) -> (Arc<ReplicatedStore>, Epoch) {
+        self.elected_after(Epoch(0)).await
+    }
+
+    /// The master elected in an epoch after `before`, as soon as there is one.
+    pub(super) async fn elected_after(&self, before: Epoch) -> (Arc<ReplicatedStore>, Epoch) {
+        let waits = self.stores().into_iter().map(|store| {
+            Box::pin(async move {
+                let mut standing = store.standing();
+                let later = |standing: &Standing| elected_of(standing).is_some_and(|epoch| epoch > before);
+                let epoch = match standing.wait_for(later).await {
+                    Ok(standing) => elected_of(&standing).unwrap(),
+                    Err(_) => std::future::pending().await,
+                };
+                (store, epoch)
+            })
+        });
+        let (first, _, _) = timeout(PATIENCE, futures_util::future::select_all(waits)).await.expect("nobody elected");
+        first
+    }
+
+    pub(super) async fn ask_for_vote(
+        &self,
+        number: usize,
+        cluster: Option<ClusterId>,
+        target: u64,
+    ) -> Result<wire::VoteResponse, tonic::Status> {
+        let address = format!("http://{}", self.members[number].address);
+        let mut client = RaftClient::connect(address).await.unwrap();
+        let cluster = cluster.map(ClusterId::to_wire).unwrap_or_default();
+        let vote = wire::RaftVote { term: 0, master: 2, committed: false };
+        let request = wire::VoteRequest {
+            header: Some(wire::RaftHeader { cluster, target }),
+            vote: Some(vote),
+            pre_vote: true,
+            ..wire::VoteRequest::default()
+        };
+        client.vote(request).await.map(tonic::Response::into_inner)
+    }
+}
+
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        for master in self.masters.drain(..).flatten() {
+            master.runtime.shutdown_background();
+        }
+    }
+}

@@ -1,0 +1,77 @@
+use std::path::Path;
+
+use rocksdb::{DB, DBRecoveryMode, LogLevel, Options, WriteOptions};
+use tokio::sync::watch;
+
+/// Bytes of one memtable.
+const MEMTABLE_BYTES: usize = 16 << 20;
+/// Bytes of write-ahead log after which memtables are written out.
+const WAL_LIMIT_BYTES: u64 = 64 << 20;
+/// Table files kept open.
+const OPEN_FILES_LIMIT: i32 = 512;
+/// Threads that write tables out and merge them.
+const BACKGROUND_JOBS: i32 = 2;
+/// RocksDB's own message files that are kept.
+const MESSAGE_FILES: usize = 2;
+/// Bytes of one of them.
+const MESSAGE_FILE_BYTES: usize = 1 << 20;
+
+/// An open RocksDB instance that says when it is closed.
+pub(crate) struct Database {
+    // Dropped before `closed`, so that the notice comes after the close.
+    db: DB,
+    closed: watch::Sender<()>,
+}
+
+/// What a crash may have done to the tail of the write-ahead log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum WalRecovery {
+    /// Every acknowledged write was synced: only a torn last record is accepted, damage before it is not.
+    TornTailOnly,
+    /// Writes are not synced and can be made again: everything from the first damage on is dropped.
+    UpToFirstDamage,
+}
+
+impl Database {
+    /// Opens the instance in `dir`; makes it only if `create`.
+    pub(crate) fn open(dir: &Path, create: bool, recovery: WalRecovery) -> Result<Self, rocksdb::Error> {
+        let db = DB::open(&options(create, recovery), dir)?;
+        Ok(Self { db, closed: watch::Sender::new(()) })
+    }
+
+    /// The instance.
+    pub(crate) fn db(&self) -> &DB {
+        &self.db
+    }
+
+    /// Its channel closes once the instance is closed.
+    pub(crate) fn closed(&self) -> watch::Receiver<()> {
+        self.closed.subscribe()
+    }
+}
+
+/// For writes that are made durable by a later sync, or can be made again.
+pub(crate) fn unsynced() -> WriteOptions {
+    let mut options = WriteOptions::default();
+    options.set_sync(false);
+    options
+}
+
+fn options(create: bool, recovery: WalRecovery) -> Options {
+    let mut options = Options::default();
+    options.create_if_missing(create);
+    options.set_paranoid_checks(true);
+    options.set_wal_recovery_mode(match recovery {
+        WalRecovery::TornTailOnly => DBRecoveryMode::TolerateCorruptedTailRecords,
+        WalRecovery::UpToFirstDamage => DBRecoveryMode::PointInTime,
+    });
+    options.set_track_and_verify_wals_in_manifest(recovery == WalRecovery::TornTailOnly);
+    options.set_write_buffer_size(MEMTABLE_BYTES);
+    options.set_max_total_wal_size(WAL_LIMIT_BYTES);
+    options.set_max_open_files(OPEN_FILES_LIMIT);
+    options.set_max_background_jobs(BACKGROUND_JOBS);
+    options.set_keep_log_file_num(MESSAGE_FILES);
+    options.set_max_log_file_size(MESSAGE_FILE_BYTES);
+    options.set_log_level(LogLevel::Warn);
+    options
+}

@@ -1,0 +1,118 @@
+//! Directories that must be refused, and how.
+
+use std::fs;
+use std::path::Path;
+use std::time::Duration;
+
+use super::raft::LogLimits;
+use super::{LeaseOptions, Member, OpenError, ReplicatedStore, Standing, Store, StoreOptions};
+
+fn options(dir: &Path, master: u64) -> StoreOptions {
+    let member = Member { id: master, name: "master".to_owned(), address: "127.0.0.1:1".to_owned() };
+    StoreOptions {
+        dir: dir.to_owned(),
+        master,
+        name: member.name.clone(),
+        address: member.address.clone(),
+        members: vec![member],
+        // Does not run out during a test.
+        lease: LeaseOptions { period: Duration::from_mins(2), ..LeaseOptions::default() },
+    }
+}
+
+async fn open(options: StoreOptions) -> Result<std::sync::Arc<ReplicatedStore>, OpenError> {
+    super::open::open_with(options, LogLimits::default()).await.map(|(store, _)| store)
+}
+
+async fn wait_elected(store: &ReplicatedStore) {
+    let mut standing = store.standing();
+    standing.wait_for(|standing| matches!(standing, Standing::Elected { .. })).await.unwrap();
+}
+
+/// Runs a master until it is elected, and closes its directory.
+async fn use_once(dir: &Path) {
+    let store = open(options(dir, 1)).await.unwrap();
+    wait_elected(&store).await;
+    let closed = store.closed();
+    store.shutdown().await;
+    drop(store);
+    for mut closed in closed {
+        tokio::time::timeout(Duration::from_secs(10), async { while closed.changed().await.is_ok() {} }).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_directory_in_use_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(options(dir.path(), 1)).await.unwrap();
+    let error = open(options(dir.path(), 1)).await.map(drop).unwrap_err();
+    assert!(error.to_string().contains("in use by another process"), "{error}");
+    store.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_directory_of_another_master_or_a_newer_format_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    use_once(dir.path()).await;
+    let error = open(options(dir.path(), 2)).await.map(drop).unwrap_err();
+    assert!(matches!(error, OpenError::OtherMaster { found: 1, expected: 2 }), "{error}");
+    let identity = dir.path().join("identity.toml");
+    let newer = fs::read_to_string(&identity).unwrap().replace("format = 1", "format = 2");
+    fs::write(&identity, newer).unwrap();
+    let error = open(options(dir.path(), 1)).await.map(drop).unwrap_err();
+    assert!(error.to_string().contains("use the newer program"), "{error}");
+}
+
+#[tokio::test]
+async fn parts_of_different_clusters_are_refused() {
+    let (ours, theirs) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    use_once(ours.path()).await;
+    use_once(theirs.path()).await;
+    fs::remove_dir_all(ours.path().join("state")).unwrap();
+    fs::rename(theirs.path().join("state"), ours.path().join("state")).unwrap();
+    let error = open(options(ours.path(), 1)).await.map(drop).unwrap_err();
+    assert!(matches!(error, OpenError::OtherCluster { .. }), "{error}");
+}
+
+#[tokio::test]
+async fn a_directory_with_parts_missing_is_refused() {
+    for (part, message) in
+        [("log", "cannot open the Raft log"), ("state", "the state is missing"), ("identity.toml", "no identity")]
+    {
+        let dir = tempfile::tempdir().unwrap();
+        use_once(dir.path()).await;
+        let path = dir.path().join(part);
+        if path.is_dir() {
+            fs::remove_dir_all(path).unwrap();
+        } else {
+            fs::remove_file(path).unwrap();
+        }
+        let error = open(options(dir.path(), 1)).await.map(drop).unwrap_err();
+        assert!(error.to_string().contains(message), "{part}: {error}");
+    }
+}
+
+#[tokio::test]
+async fn a_master_that_stopped_cleanly_serves_again_at_once_in_a_new_epoch() {
+    let dir = tempfile::tempdir().unwrap();
+    use_once(dir.path()).await;
+    let store = open(options(dir.path(), 1)).await.unwrap();
+    tokio::time::timeout(Duration::from_secs(20), wait_elected(&store)).await.expect("not elected at once");
+    assert_eq!(store.lease().unwrap().epoch, 2);
+    store.shutdown().await;
+}
+
+#[tokio::test]
+async fn contradicting_options_are_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut not_a_member = options(dir.path(), 1);
+    not_a_member.master = 2;
+    let mut twice = options(dir.path(), 1);
+    twice.members.push(twice.members[0].clone());
+    let mut too_short = options(dir.path(), 1);
+    too_short.lease.period = too_short.lease.extension;
+    for wrong in [not_a_member, twice, too_short] {
+        let error = open(wrong).await.map(drop).unwrap_err();
+        assert!(matches!(error, OpenError::Options { .. }), "{error}");
+    }
+}

@@ -1,0 +1,68 @@
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// One master of the group.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Member {
+    /// Its Raft id. Never given to another disk.
+    pub id: u64,
+    /// Its name, for people.
+    pub name: String,
+    /// `host:port` it serves at.
+    pub address: String,
+}
+
+/// Times of the leader lease.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LeaseOptions {
+    /// How long a lease lasts without an extension.
+    pub period: Duration,
+    /// How often the holder extends it.
+    pub extension: Duration,
+    /// How much longer than the period a contender waits.
+    pub buffer: Duration,
+}
+
+impl Default for LeaseOptions {
+    fn default() -> Self {
+        Self {
+            period: Duration::from_secs(2),
+            extension: Duration::from_millis(500),
+            buffer: Duration::from_millis(300),
+        }
+    }
+}
+
+/// What a master's store is opened with.
+#[derive(Debug, Clone)]
+pub struct StoreOptions {
+    /// Directory of its own; made if missing.
+    pub dir: PathBuf,
+    /// This master's Raft id.
+    pub master: u64,
+    /// This master's name, for people.
+    pub name: String,
+    /// `host:port` that the other masters and clients reach it at.
+    pub address: String,
+    /// The masters that a new group starts with, this one among them; the same on all of them. Once a group
+    /// exists, its log says who belongs to it.
+    pub members: Vec<Member>,
+    /// Times of the leader lease.
+    pub lease: LeaseOptions,
+}
+
+/// One master as this one sees it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MemberStatus {
+    /// The master.
+    pub member: Member,
+    /// It has answered within the last lease period. Only the Raft leader hears from all; another master knows of
+    /// itself and the Raft leader.
+    pub reachable: bool,
+    /// It leads the Raft group.
+    pub raft_leader: bool,
+    /// It holds the lease.
+    pub elected: bool,
+    /// Log index it has applied (this master) or stored (the others, as the Raft leader knows it); 0 if unknown.
+    pub applied_index: u64,
+}

@@ -1,0 +1,235 @@
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use cairn_proto::wire;
+use openraft::async_runtime::watch::WatchReceiver;
+use openraft::errors::{ClientWriteError, Fatal, InitializeError, RaftError};
+use openraft::{Instant, ServerState, Snapshot};
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+use super::super::{CommitError, Committed, Member, MemberStatus, Outcome, Proposal};
+use super::convert::{
+    append_from_wire, append_response_to_wire, snapshot_meta_from_wire, transfer_from_wire, vote_from_wire,
+    vote_request_from_wire, vote_response_to_wire, vote_to_wire,
+};
+use super::settings::{LogLimits, config};
+use super::snapshot::SnapshotFiles;
+use super::{InvalidMessage, LogStore, Network, Peer, Raft, StateMachine};
+
+/// How long a leader that stops waits for its successor.
+const HAND_OVER_LIMIT: Duration = Duration::from_secs(1);
+
+/// This master's part in the Raft group.
+#[derive(Clone)]
+pub(crate) struct Group {
+    raft: Raft,
+    me: u64,
+}
+
+/// Why the group could not be started.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The log and the state do not fit together, or one of them is damaged.
+    #[error("cannot start from what is stored: {why}")]
+    Storage {
+        /// What was found.
+        why: String,
+    },
+    /// The members to start a new group with are not usable.
+    #[error("cannot start a new group: {why}")]
+    Members {
+        /// What is wrong with them.
+        why: String,
+    },
+}
+
+/// Why a request of another master has no answer.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum RequestError {
+    /// It is not one that a correct master sends.
+    #[error(transparent)]
+    Invalid(#[from] InvalidMessage),
+    /// This master has stopped taking part.
+    #[error("this master has stopped: {why}")]
+    Stopped {
+        /// Why.
+        why: String,
+    },
+}
+
+impl Group {
+    /// Starts this master's part. With nothing stored it starts a new group of `members`.
+    pub(crate) async fn start(
+        me: u64,
+        members: &[Member],
+        limits: LogLimits,
+        network: Network,
+        log: LogStore,
+        state: StateMachine,
+    ) -> Result<Self, StartError> {
+        let config = config(limits).map_err(|error| StartError::Storage { why: error.to_string() })?;
+        let raft = Raft::new(me, Arc::new(config), network, log, state).await;
+        let group = Self { raft: raft.map_err(|error| StartError::Storage { why: error.to_string() })?, me };
+        group.initialize(members).await?;
+        Ok(group)
+    }
+
+    /// Every member of a new group does this with the same members, so none waits for a first one.
+    async fn initialize(&self, members: &[Member]) -> Result<(), StartError> {
+        let stored =
+            self.raft.is_initialized().await.map_err(|error| StartError::Storage { why: error.to_string() })?;
+        if stored {
+            return Ok(());
+        }
+        let nodes: BTreeMap<u64, Peer> = members
+            .iter()
+            .map(|member| (member.id, Peer { name: member.name.clone(), address: member.address.clone() }))
+            .collect();
+        match self.raft.initialize(nodes).await {
+            // Another member's entries came first.
+            Ok(()) | Err(RaftError::APIError(InitializeError::NotAllowed(_))) => {}
+            Err(error) => return Err(StartError::Members { why: error.to_string() }),
+        }
+        let asked = self.raft.trigger().elect(true).await;
+        asked.map_err(|error| StartError::Storage { why: error.to_string() })
+    }
+
+    /// Puts a command into the log; answers when this master has applied it. Proposals made at the same time share
+    /// writes to the log.
+    pub(crate) async fn propose(&self, proposal: Proposal) -> Result<Committed, CommitError> {
+        match self.raft.client_write(proposal).await {
+            Ok(answer) => match answer.data {
+                Outcome::Applied => Ok(Committed { index: answer.log_id.index }),
+                Outcome::ConditionFailed { operation } => Err(CommitError::ConditionFailed { operation }),
+                Outcome::Deposed => Err(CommitError::Deposed),
+            },
+            Err(RaftError::APIError(error)) => Err(match error {
+                ClientWriteError::LogEntryDiscarded(_) => CommitError::OutcomeUnknown { why: error.to_string() },
+                ClientWriteError::ForwardToLeader(_)
+                | ClientWriteError::ChangeMembershipError(_)
+                | ClientWriteError::PreconditionFailed(_) => CommitError::Unavailable { why: error.to_string() },
+            }),
+            Err(RaftError::Fatal(error)) => Err(CommitError::OutcomeUnknown { why: error.to_string() }),
+        }
+    }
+
+    /// Whether this master leads the group, and every change of that.
+    pub(crate) fn leadership(&self) -> (watch::Receiver<bool>, JoinHandle<()>) {
+        let mut metrics = self.raft.server_metrics();
+        let (sender, receiver) = watch::channel(false);
+        let task = tokio::spawn(async move {
+            loop {
+                let leads = metrics.borrow_and_update().state == ServerState::Leader;
+                sender.send_if_modified(|current| std::mem::replace(current, leads) != leads);
+                if metrics.changed().await.is_err() {
+                    sender.send_replace(false);
+                    return;
+                }
+            }
+        });
+        (receiver, task)
+    }
+
+    /// Returns why this master can take part no longer, when that happens.
+    pub(crate) async fn failed(&self) -> String {
+        let mut metrics = self.raft.metrics();
+        loop {
+            if let Err(error) = &metrics.borrow_and_update().running_state
+                && *error != Fatal::Stopped
+            {
+                return error.to_string();
+            }
+            if metrics.changed().await.is_err() {
+                // Stopped on purpose: nothing fails any more.
+                std::future::pending::<()>().await;
+            }
+        }
+    }
+
+    /// The members as this master sees them. One that answered within `fresh` counts as reachable.
+    pub(crate) fn members(&self, fresh: Duration) -> Vec<MemberStatus> {
+        let metrics = self.raft.metrics().borrow_watched().clone();
+        let leader = metrics.current_leader;
+        let heard = |id: u64| Some(metrics.heartbeat.as_ref()?.get(&id)?.as_ref()?.elapsed());
+        let stored = |id: u64| metrics.replication.as_ref()?.get(&id)?.as_ref().map(|log_id| log_id.index);
+        let members = metrics.membership_config.nodes().map(|(id, peer)| {
+            let own = *id == self.me;
+            let applied = if own { metrics.last_applied.map(|log_id| log_id.index) } else { stored(*id) };
+            MemberStatus {
+                member: Member { id: *id, name: peer.name.clone(), address: peer.address.clone() },
+                reachable: own || leader == Some(*id) || heard(*id).is_some_and(|since| since < fresh),
+                raft_leader: leader == Some(*id),
+                elected: false,
+                applied_index: applied.unwrap_or(0),
+            }
+        });
+        members.collect()
+    }
+
+    /// Asks the member that is furthest ahead to lead, if this master does, and waits a moment until one does.
+    pub(crate) async fn hand_over(&self) {
+        let metrics = self.raft.metrics().borrow_watched().clone();
+        let followers = metrics.replication.into_iter().flatten();
+        let best = followers.filter(|(id, _)| *id != self.me).max_by_key(|(_, stored)| *stored);
+        let (ServerState::Leader, Some((successor, Some(_)))) = (metrics.state, best) else { return };
+        if let Err(error) = self.raft.trigger().transfer_leader(successor).await {
+            tracing::info!(%error, "could not hand the Raft group over");
+            return;
+        }
+        let me = self.me;
+        let taken = self.raft.wait(Some(HAND_OVER_LIMIT));
+        match taken.metrics(|metrics| metrics.current_leader.is_some_and(|id| id != me), "a successor leads").await {
+            Ok(_) => tracing::info!(successor, "handed the Raft group over"),
+            Err(error) => tracing::info!(%error, "stopping before a successor leads the Raft group"),
+        }
+    }
+
+    /// Stops taking part.
+    pub(crate) async fn stop(&self) {
+        if let Err(error) = self.raft.shutdown().await {
+            tracing::warn!(%error, "the Raft group did not stop cleanly");
+        }
+    }
+
+    pub(crate) async fn append(
+        &self,
+        request: wire::AppendEntriesRequest,
+    ) -> Result<wire::AppendEntriesResponse, RequestError> {
+        let answer = self.raft.append_entries(append_from_wire(request)?).await.map_err(stopped)?;
+        Ok(append_response_to_wire(&answer))
+    }
+
+    pub(crate) async fn vote(&self, request: wire::VoteRequest) -> Result<wire::VoteResponse, RequestError> {
+        let checked = vote_request_from_wire(&request)?;
+        let answer = if request.pre_vote { self.raft.pre_vote(checked).await } else { self.raft.vote(checked).await };
+        Ok(vote_response_to_wire(&answer.map_err(stopped)?))
+    }
+
+    pub(crate) async fn install(
+        &self,
+        vote: Option<wire::RaftVote>,
+        meta: Option<wire::SnapshotMeta>,
+        files: SnapshotFiles,
+    ) -> Result<wire::InstallSnapshotResponse, RequestError> {
+        let vote = vote.ok_or_else(|| InvalidMessage::missing("vote"))?;
+        let meta = snapshot_meta_from_wire(meta.ok_or_else(|| InvalidMessage::missing("meta"))?)?;
+        let snapshot = Snapshot { meta, snapshot: Arc::new(files) };
+        let answer = self.raft.install_full_snapshot(vote_from_wire(&vote), snapshot).await;
+        let answer = answer.map_err(stopped)?;
+        Ok(wire::InstallSnapshotResponse { vote: Some(vote_to_wire(&answer.vote)) })
+    }
+
+    pub(crate) async fn transfer(
+        &self,
+        request: wire::TransferLeaderRequest,
+    ) -> Result<wire::TransferLeaderResponse, RequestError> {
+        let answer = self.raft.handle_transfer_leader(transfer_from_wire(&request)?).await.map_err(stopped)?;
+        Ok(wire::TransferLeaderResponse { accepted: answer.is_ok() })
+    }
+}
+
+fn stopped(error: impl std::fmt::Display) -> RequestError {
+    RequestError::Stopped { why: error.to_string() }
+}

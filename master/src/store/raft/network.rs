@@ -1,0 +1,195 @@
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use cairn_proto::wire;
+use openraft::errors::{NetworkError, RPCError, ReplicationClosed, StreamingError, Timeout, Unreachable};
+use openraft::network::{RPCOption, RPCTypes, RaftNetworkFactory, RaftNetworkV2};
+use openraft::raft::{
+    AppendEntriesRequest, AppendEntriesResponse, SnapshotResponse, TransferLeaderRequest, TransferLeaderResponse,
+    VoteRequest, VoteResponse,
+};
+use openraft::{OptionalSend, Snapshot};
+use tonic::{Code, Request, Status};
+
+use super::convert::{
+    InvalidMessage, append_response_from_wire, append_to_wire, snapshot_meta_to_wire, snapshot_response_from_wire,
+    transfer_to_wire, vote_request_to_wire, vote_response_from_wire, vote_to_wire,
+};
+use super::peers::{InvalidAddress, Lane, Peers};
+use super::snapshot::SnapshotFiles;
+use super::snapshot_sender::pieces;
+use super::{Peer, Types, Vote};
+
+/// How long a follower may take to make entries durable. Longer than a heartbeat: a slow disk must not make the
+/// leader send the same entries again and again.
+const APPEND_DEADLINE: Duration = Duration::from_secs(2);
+
+type CommittedLeader = openraft::type_config::alias::CommittedLeaderIdOf<Types>;
+
+/// Makes links to other masters.
+pub(crate) struct Network {
+    me: u64,
+    peers: Arc<Peers>,
+}
+
+/// The way to one other master.
+pub(crate) struct Link {
+    me: u64,
+    target: u64,
+    address: String,
+    peers: Arc<Peers>,
+}
+
+/// Why a call to another master failed.
+#[derive(Debug, thiserror::Error)]
+enum CallError {
+    #[error(transparent)]
+    Address(#[from] InvalidAddress),
+    #[error("{}: {}", .0.code(), .0.message())]
+    Status(#[from] Status),
+    #[error(transparent)]
+    Answer(#[from] InvalidMessage),
+}
+
+impl Network {
+    pub(crate) fn new(me: u64, peers: Arc<Peers>) -> Self {
+        Self { me, peers }
+    }
+}
+
+impl RaftNetworkFactory<Types> for Network {
+    type Network = Link;
+
+    async fn new_client(&mut self, target: u64, node: &Peer) -> Link {
+        Link { me: self.me, target, address: node.address.clone(), peers: Arc::clone(&self.peers) }
+    }
+}
+
+impl Link {
+    fn request<T>(message: T, deadline: Duration) -> Request<T> {
+        let mut request = Request::new(message);
+        request.set_timeout(deadline);
+        request
+    }
+
+    fn header(&self) -> wire::RaftHeader {
+        self.peers.header(self.target)
+    }
+
+    /// Runs a call under its deadline. Whatever went wrong, the next attempt waits: none passes in no time.
+    async fn call<T>(
+        &self,
+        action: RPCTypes,
+        deadline: Duration,
+        call: impl Future<Output = Result<T, CallError>>,
+    ) -> Result<T, RPCError<Types>> {
+        let timeout = || Timeout { action, id: self.me, target: self.target, timeout: deadline };
+        match tokio::time::timeout(deadline, call).await {
+            Err(_) => Err(RPCError::Timeout(timeout())),
+            Ok(Err(CallError::Status(status))) if status.code() == Code::DeadlineExceeded => {
+                Err(RPCError::Timeout(timeout()))
+            }
+            Ok(Err(error)) => Err(RPCError::Unreachable(Unreachable::new(&error))),
+            Ok(Ok(answer)) => Ok(answer),
+        }
+    }
+
+    async fn ask_for_vote(
+        &self,
+        request: VoteRequest<Types>,
+        pre_vote: bool,
+        option: RPCOption,
+    ) -> Result<VoteResponse<Types>, RPCError<Types>> {
+        let deadline = option.soft_ttl();
+        let message = vote_request_to_wire(&request, self.header(), pre_vote);
+        self.call(RPCTypes::Vote, deadline, async {
+            let mut client = self.peers.client(self.target, &self.address, Lane::Control)?;
+            let answer = client.vote(Self::request(message, deadline)).await?;
+            Ok(vote_response_from_wire(&answer.into_inner())?)
+        })
+        .await
+    }
+}
+
+impl RaftNetworkV2<Types> for Link {
+    type SnapshotData = Arc<SnapshotFiles>;
+
+    async fn append_entries(
+        &mut self,
+        request: AppendEntriesRequest<Types>,
+        option: RPCOption,
+    ) -> Result<AppendEntriesResponse<Types>, RPCError<Types>> {
+        let (lane, deadline) = if request.entries.is_empty() {
+            (Lane::Control, option.soft_ttl())
+        } else {
+            (Lane::Replication, APPEND_DEADLINE)
+        };
+        let message = append_to_wire(&request, self.header());
+        self.call(RPCTypes::AppendEntries, deadline, async {
+            let mut client = self.peers.client(self.target, &self.address, lane)?;
+            let answer = client.append_entries(Self::request(message, deadline)).await?;
+            Ok(append_response_from_wire(&answer.into_inner())?)
+        })
+        .await
+    }
+
+    async fn vote(
+        &mut self,
+        request: VoteRequest<Types>,
+        option: RPCOption,
+    ) -> Result<VoteResponse<Types>, RPCError<Types>> {
+        self.ask_for_vote(request, false, option).await
+    }
+
+    async fn pre_vote(
+        &mut self,
+        request: VoteRequest<Types>,
+        option: RPCOption,
+    ) -> Result<VoteResponse<Types>, RPCError<Types>> {
+        self.ask_for_vote(request, true, option).await
+    }
+
+    async fn full_snapshot(
+        &mut self,
+        vote: Vote,
+        snapshot: Snapshot<CommittedLeader, u64, Peer, Arc<SnapshotFiles>>,
+        cancel: impl Future<Output = ReplicationClosed> + OptionalSend + 'static,
+        option: RPCOption,
+    ) -> Result<SnapshotResponse<Types>, StreamingError<Types>> {
+        let deadline = option.soft_ttl();
+        let header = wire::SnapshotHeader {
+            header: Some(self.header()),
+            vote: Some(vote_to_wire(&vote)),
+            meta: Some(snapshot_meta_to_wire(&snapshot.meta, snapshot.snapshot.id())),
+            files: snapshot.snapshot.files().to_vec(),
+        };
+        let sent = self.call(RPCTypes::InstallSnapshot, deadline, async {
+            let mut client = self.peers.client(self.target, &self.address, Lane::Snapshot)?;
+            let stream = pieces(header, snapshot.snapshot);
+            let answer = client.install_snapshot(Self::request(stream, deadline)).await?;
+            Ok(snapshot_response_from_wire(&answer.into_inner())?)
+        });
+        tokio::select! {
+            sent = sent => Ok(sent?),
+            closed = cancel => Err(StreamingError::Closed(closed)),
+        }
+    }
+
+    async fn transfer_leader(
+        &mut self,
+        request: TransferLeaderRequest<Types>,
+        option: RPCOption,
+    ) -> Result<TransferLeaderResponse<Types>, RPCError<Types>> {
+        let deadline = option.soft_ttl();
+        let message = transfer_to_wire(&request, self.header());
+        let accepted = self
+            .call(RPCTypes::TransferLeader, deadline, async {
+                let mut client = self.peers.client(self.target, &self.address, Lane::Control)?;
+                let answer = client.transfer_leader(Self::request(message, deadline)).await?;
+                Ok(answer.into_inner().accepted)
+            })
+            .await?;
+        if accepted { Ok(Ok(())) } else { Err(NetworkError::from_string("the hand-over was refused").into()) }
+    }
+}

@@ -1,0 +1,91 @@
+//! Settings of the group: what they are and, in `DESIGN.md`, why.
+
+use openraft::{Config, ConfigError, SnapshotPolicy};
+
+/// How often a leader tells its followers that it lives.
+const HEARTBEAT_INTERVAL_MS: u64 = 100;
+/// Shortest and longest silence after which a follower asks for an election.
+const ELECTION_TIMEOUT_MIN_MS: u64 = 400;
+const ELECTION_TIMEOUT_MAX_MS: u64 = 800;
+/// How long a leader that lost its quorum stays silent, so that others can elect.
+const QUORUM_LOSS_PROBE_INTERVAL_MS: u64 = 2 * ELECTION_TIMEOUT_MAX_MS;
+/// How long the transfer of a whole snapshot may take.
+const INSTALL_SNAPSHOT_TIMEOUT_MS: u64 = 30_000;
+/// Entries after which a snapshot is taken.
+const SNAPSHOT_EVERY_ENTRIES: u64 = 20_000;
+/// A follower further behind is sent a snapshot; must be more than `SNAPSHOT_EVERY_ENTRIES`.
+const REPLICATION_LAG_ENTRIES: u64 = 50_000;
+/// Entries kept behind a snapshot, so that a follower that installs one can go on from the log.
+const KEPT_LOG_ENTRIES: u64 = 50_000;
+/// Entries removed from the log at a time.
+const PURGE_BATCH_ENTRIES: u64 = 4096;
+/// Entries in one request to a follower.
+const REPLICATION_BATCH_ENTRIES: u64 = 300;
+/// Entries in one write to the log.
+const APPEND_BATCH_ENTRIES: u64 = 4096;
+/// Requests that wait for the Raft core.
+const REQUEST_QUEUE: u64 = 4096;
+/// Orders that wait for the state machine.
+const STATE_MACHINE_QUEUE: u64 = 1024;
+/// Pauses between attempts to reach a master that does not answer.
+const RETRY_PAUSES: &str = "50ms 100ms 200ms ..1s";
+
+/// Limits in entries that a test lowers so that snapshots and purges come soon.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct LogLimits {
+    /// A snapshot is taken after so many.
+    pub(crate) snapshot_every: u64,
+    /// So many are kept behind a snapshot.
+    pub(crate) kept_log: u64,
+    /// A follower so far behind is sent a snapshot.
+    pub(crate) replication_lag: u64,
+    /// So many are removed at a time.
+    pub(crate) purge_batch: u64,
+}
+
+impl Default for LogLimits {
+    fn default() -> Self {
+        Self {
+            snapshot_every: SNAPSHOT_EVERY_ENTRIES,
+            kept_log: KEPT_LOG_ENTRIES,
+            replication_lag: REPLICATION_LAG_ENTRIES,
+            purge_batch: PURGE_BATCH_ENTRIES,
+        }
+    }
+}
+
+/// The group's configuration, checked.
+pub(crate) fn config(limits: LogLimits) -> Result<Config, ConfigError> {
+    Config {
+        cluster_name: "cairn".to_owned(),
+        heartbeat_interval: HEARTBEAT_INTERVAL_MS,
+        election_timeout_min: ELECTION_TIMEOUT_MIN_MS,
+        election_timeout_max: ELECTION_TIMEOUT_MAX_MS,
+        quorum_loss_probe_interval: Some(QUORUM_LOSS_PROBE_INTERVAL_MS),
+        enable_pre_vote: Some(true),
+        enable_leader_restore: Some(false),
+        allow_log_reversion: Some(false),
+        install_snapshot_timeout: INSTALL_SNAPSHOT_TIMEOUT_MS,
+        snapshot_policy: SnapshotPolicy::LogsSinceLast(limits.snapshot_every),
+        replication_lag_threshold: limits.replication_lag,
+        max_in_snapshot_log_to_keep: limits.kept_log,
+        purge_batch_size: limits.purge_batch,
+        max_payload_entries: REPLICATION_BATCH_ENTRIES,
+        max_append_entries: Some(APPEND_BATCH_ENTRIES),
+        api_channel_size: Some(REQUEST_QUEUE),
+        state_machine_channel_size: Some(STATE_MACHINE_QUEUE),
+        backoff: RETRY_PAUSES.to_owned(),
+        ..Config::default()
+    }
+    .validate()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{LogLimits, config};
+
+    #[test]
+    fn the_settings_are_accepted() {
+        config(LogLimits::default()).unwrap();
+    }
+}

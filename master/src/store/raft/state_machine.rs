@@ -1,0 +1,180 @@
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use cairn_proto::wire;
+use futures_util::{Stream, StreamExt};
+use openraft::storage::{ApplyResponder, EntryResponder, RaftSnapshotBuilder, RaftStateMachine};
+use openraft::{EntryPayload, OptionalSend, Snapshot};
+use parking_lot::Mutex;
+use tokio::task::spawn_blocking;
+use uuid::Uuid;
+
+use super::super::apply::{Applied, Overlay, apply};
+use super::super::state_database::position_of_checkpoint;
+use super::super::state_store::{StateError, StateStore};
+use super::super::{Outcome, ReadError};
+use super::convert::{snapshot_meta_from_wire, snapshot_meta_to_wire};
+use super::snapshot::SnapshotFiles;
+use super::{Entry, LogId, SnapshotMeta, StoredMembership, Types};
+
+/// Entries applied by one write.
+const APPLY_BATCH_ENTRIES: usize = 64;
+
+type TakenSnapshot =
+    Snapshot<openraft::type_config::alias::CommittedLeaderIdOf<Types>, u64, super::Peer, Arc<SnapshotFiles>>;
+type Current = Arc<Mutex<Option<TakenSnapshot>>>;
+type Item = (Entry, Option<ApplyResponder<Types>>);
+
+/// Applies entries to the state, one batch at a time, and takes and installs snapshots of it.
+pub(crate) struct StateMachine {
+    store: Arc<StateStore>,
+    position: SnapshotMeta,
+    snapshots: PathBuf,
+    current: Current,
+}
+
+/// A checkpoint that is yet to be measured.
+pub(crate) struct SnapshotBuilder {
+    taken: Option<Result<PathBuf, ReadError>>,
+    position: SnapshotMeta,
+    current: Current,
+}
+
+impl StateMachine {
+    /// On the state as it is; `snapshots` is where checkpoints to send are kept.
+    pub(crate) fn new(store: Arc<StateStore>, snapshots: PathBuf) -> Result<Self, ReadError> {
+        let position = read_position(store.current().position()?)?;
+        Ok(Self { store, position, snapshots, current: Current::default() })
+    }
+
+    /// True if nothing was ever applied.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.position.last_log_id.is_none()
+    }
+
+    async fn apply_batch(&mut self, batch: Vec<Item>) -> io::Result<()> {
+        let store = Arc::clone(&self.store);
+        let position = self.position.clone();
+        let applied = spawn_blocking(move || apply_batch(&store, position, batch)).await.map_err(io::Error::other)?;
+        self.position = applied.map_err(io::Error::other)?;
+        Ok(())
+    }
+}
+
+/// Applies a batch by one write: its data, its position and membership together. Answers when it is readable.
+fn apply_batch(store: &StateStore, mut position: SnapshotMeta, batch: Vec<Item>) -> Result<SnapshotMeta, ReadError> {
+    let database = store.current();
+    let mut overlay = Overlay::new(&*database);
+    let mut answers = Vec::with_capacity(batch.len());
+    for (entry, responder) in batch {
+        let outcome = apply_entry(&mut overlay, &mut position, &entry)?;
+        answers.push((outcome, responder));
+    }
+    store.write(&overlay.into_writes(), &snapshot_meta_to_wire(&position, String::new()))?;
+    for (outcome, responder) in answers {
+        if let Some(responder) = responder {
+            responder.send(outcome);
+        }
+    }
+    Ok(position)
+}
+
+fn apply_entry(overlay: &mut Overlay<'_>, position: &mut SnapshotMeta, entry: &Entry) -> Result<Outcome, ReadError> {
+    position.last_log_id = Some(entry.log_id);
+    let proposal = match &entry.payload {
+        EntryPayload::Blank => return Ok(Outcome::Applied),
+        EntryPayload::Membership(membership) => {
+            position.last_membership = StoredMembership::new(Some(entry.log_id), membership.clone());
+            return Ok(Outcome::Applied);
+        }
+        EntryPayload::Normal(proposal) => proposal,
+    };
+    Ok(match apply(&*overlay, proposal.epoch, &proposal.operations, entry.log_id.index)? {
+        Applied::Writes(writes) => {
+            overlay.absorb(writes);
+            Outcome::Applied
+        }
+        Applied::ConditionFailed { operation } => Outcome::ConditionFailed { operation },
+        Applied::Deposed => Outcome::Deposed,
+    })
+}
+
+impl RaftStateMachine<Types> for StateMachine {
+    type SnapshotData = Arc<SnapshotFiles>;
+    type SnapshotBuilder = SnapshotBuilder;
+
+    async fn applied_state(&mut self) -> Result<(Option<LogId>, StoredMembership), io::Error> {
+        Ok((self.position.last_log_id, self.position.last_membership.clone()))
+    }
+
+    async fn apply<Strm>(&mut self, mut entries: Strm) -> Result<(), io::Error>
+    where
+        Strm: Stream<Item = Result<EntryResponder<Types>, io::Error>> + Unpin + OptionalSend,
+    {
+        let mut batch = Vec::new();
+        while let Some(item) = entries.next().await {
+            batch.push(item?);
+            if batch.len() == APPLY_BATCH_ENTRIES {
+                self.apply_batch(std::mem::take(&mut batch)).await?;
+            }
+        }
+        if batch.is_empty() { Ok(()) } else { self.apply_batch(batch).await }
+    }
+
+    /// Takes the checkpoint before the next entry is applied, so that its label is true.
+    async fn get_snapshot_builder(&mut self) -> SnapshotBuilder {
+        let dir = self.snapshots.join(Uuid::now_v7().to_string());
+        let database = self.store.current();
+        let taken = spawn_blocking(move || database.checkpoint(&dir).map(|()| dir)).await;
+        let taken = taken.unwrap_or_else(|error| Err(ReadError::Database { why: error.to_string() }));
+        SnapshotBuilder { taken: Some(taken), position: self.position.clone(), current: Arc::clone(&self.current) }
+    }
+
+    /// The state is replaced by one rename; the log may then be purged up to the snapshot.
+    async fn install_snapshot(&mut self, meta: &SnapshotMeta, snapshot: Arc<SnapshotFiles>) -> Result<(), io::Error> {
+        let store = Arc::clone(&self.store);
+        let (label, files) = (meta.clone(), Arc::clone(&snapshot));
+        let installed = spawn_blocking(move || install(&store, &label, &files)).await.map_err(io::Error::other)?;
+        installed.map_err(io::Error::other)?;
+        self.position = meta.clone();
+        *self.current.lock() = Some(Snapshot { meta: meta.clone(), snapshot });
+        Ok(())
+    }
+
+    async fn get_current_snapshot(&mut self) -> Result<Option<TakenSnapshot>, io::Error> {
+        Ok(self.current.lock().clone())
+    }
+}
+
+impl RaftSnapshotBuilder<Types> for SnapshotBuilder {
+    type SnapshotData = Arc<SnapshotFiles>;
+
+    async fn build_snapshot(&mut self) -> Result<TakenSnapshot, io::Error> {
+        let taken = self.taken.take().ok_or_else(|| io::Error::other("the snapshot was built before"))?;
+        let dir = taken.map_err(io::Error::other)?;
+        let files = spawn_blocking(move || SnapshotFiles::measure(dir)).await.map_err(io::Error::other)??;
+        let snapshot = Snapshot { meta: self.position.clone(), snapshot: Arc::new(files) };
+        let mut current = self.current.lock();
+        if current.as_ref().is_none_or(|current| current.meta.last_log_id <= snapshot.meta.last_log_id) {
+            *current = Some(snapshot.clone());
+        }
+        Ok(snapshot)
+    }
+}
+
+/// Checks that the contents are what the label says, and only then makes them the state.
+fn install(store: &StateStore, label: &SnapshotMeta, files: &SnapshotFiles) -> Result<(), StateError> {
+    let staging = store.directory().staging()?;
+    files.copy_to(&staging)?;
+    let contents = read_position(position_of_checkpoint(&staging)?)?;
+    if contents != *label {
+        let what = format!("a snapshot labelled {label} contains {contents}");
+        return Err(ReadError::Damaged { what }.into());
+    }
+    store.install(&staging)
+}
+
+fn read_position(position: wire::SnapshotMeta) -> Result<SnapshotMeta, ReadError> {
+    snapshot_meta_from_wire(position).map_err(|error| ReadError::Damaged { what: error.to_string() })
+}

@@ -1,0 +1,31 @@
+//! The storage suite of openraft on the real stores.
+
+use std::sync::Arc;
+
+use openraft::StorageError;
+use openraft::testing::log::{StoreBuilder, Suite};
+use openraft::type_config::TypeConfigExt;
+use tempfile::TempDir;
+
+use super::super::state_store::StateStore;
+use super::{LogStore, StateMachine, Types};
+
+struct Builder;
+
+impl StoreBuilder<Types, LogStore, StateMachine, TempDir> for Builder {
+    async fn build(&self) -> Result<(TempDir, LogStore, StateMachine), StorageError<Types>> {
+        let dir = tempfile::tempdir().unwrap();
+        for name in ["log", "state", "snapshots"] {
+            std::fs::create_dir(dir.path().join(name)).unwrap();
+        }
+        let log = LogStore::open(&dir.path().join("log"), true).unwrap();
+        let state = Arc::new(StateStore::open(&dir.path().join("state"), true).unwrap());
+        let machine = StateMachine::new(state, dir.path().join("snapshots")).unwrap();
+        Ok((dir, log, machine))
+    }
+}
+
+#[test]
+fn the_stores_pass_the_storage_suite_of_openraft() {
+    Types::run(async { Suite::test_all(Builder).await }).unwrap();
+}

@@ -1,0 +1,209 @@
+use std::sync::Arc;
+use std::time::Duration;
+
+use cairn_proto::ids::{ClusterId, CommandId, MasterId};
+use cairn_proto::wire;
+use parking_lot::Mutex;
+use tokio::sync::{Semaphore, oneshot, watch};
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+use tonic::async_trait;
+
+use super::directory::StoreDirectory;
+use super::state_store::StateStore;
+use super::{
+    Command, CommitError, Committed, Epoch, Group, LeaseOptions, MemberStatus, Operation, Proposal, ReadError,
+    Standing, Store, View,
+};
+use crate::lease::keeper::LeaseStore;
+
+/// How long a commit waits before its outcome counts as unknown.
+const COMMIT_DEADLINE: Duration = Duration::from_secs(10);
+/// Bytes of the keys and values of one command.
+const COMMAND_LIMIT_BYTES: usize = 8 << 20;
+/// Bytes of commands that are being committed at a time; further ones wait.
+const COMMITTING_LIMIT_BYTES: usize = 64 << 20;
+/// How long a stop waits for the databases to close.
+const CLOSE_LIMIT: Duration = Duration::from_secs(5);
+
+/// The process can take no further part and must end.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("the replicated store has failed: {why}")]
+pub struct FatalError {
+    /// The cause.
+    pub why: String,
+}
+
+/// The store of one master of the group.
+pub struct ReplicatedStore {
+    proposer: Proposer,
+    committing: Semaphore,
+    state: Arc<StateStore>,
+    standing: watch::Receiver<Standing>,
+    lease_options: LeaseOptions,
+    failure: watch::Receiver<Option<FatalError>>,
+    running: Mutex<Option<Running>>,
+}
+
+/// What a stop takes apart.
+pub(super) struct Running {
+    pub(super) stop_keeper: oneshot::Sender<()>,
+    pub(super) keeper: JoinHandle<()>,
+    pub(super) tasks: Vec<JoinHandle<()>>,
+    pub(super) log_closed: watch::Receiver<()>,
+    pub(super) directory: StoreDirectory,
+}
+
+/// Puts commands into the log in this master's name.
+#[derive(Clone)]
+pub(super) struct Proposer {
+    pub(super) id: MasterId,
+    pub(super) group: Group,
+}
+
+/// What a store is put together from.
+pub(super) struct Parts {
+    pub(super) proposer: Proposer,
+    pub(super) state: Arc<StateStore>,
+    pub(super) standing: watch::Receiver<Standing>,
+    pub(super) lease_options: LeaseOptions,
+    pub(super) failure: watch::Receiver<Option<FatalError>>,
+    pub(super) running: Running,
+}
+
+impl Proposer {
+    async fn propose(&self, epoch: Epoch, command: Command) -> Result<Committed, CommitError> {
+        let operations = command.into_operations();
+        let proposal = Proposal { leader: self.id, epoch, id: CommandId::generate(), operations };
+        let answer = timeout(COMMIT_DEADLINE, self.group.propose(proposal)).await;
+        answer.unwrap_or_else(|_| {
+            Err(CommitError::OutcomeUnknown { why: format!("no answer within {} s", COMMIT_DEADLINE.as_secs()) })
+        })
+    }
+}
+
+#[async_trait]
+impl LeaseStore for Proposer {
+    async fn propose(&self, command: Command) -> Result<(), CommitError> {
+        Proposer::propose(self, Epoch(0), command).await.map(drop)
+    }
+}
+
+impl ReplicatedStore {
+    pub(super) fn new(parts: Parts) -> Self {
+        Self {
+            proposer: parts.proposer,
+            committing: Semaphore::new(COMMITTING_LIMIT_BYTES),
+            state: parts.state,
+            standing: parts.standing,
+            lease_options: parts.lease_options,
+            failure: parts.failure,
+            running: Mutex::new(Some(parts.running)),
+        }
+    }
+
+    /// The members of the group as this master sees them.
+    pub fn members_status(&self) -> Vec<MemberStatus> {
+        let elected = self.elected();
+        let mut members = self.proposer.group.members(self.lease_options.period);
+        for status in &mut members {
+            status.elected = elected == Some(status.member.id);
+        }
+        members
+    }
+
+    /// The lease as this master has applied it.
+    pub fn lease(&self) -> Option<wire::LeaderLease> {
+        self.state.lease().borrow().as_ref().map(|seen| seen.record.to_wire())
+    }
+
+    /// The cluster, once an elected master has given it an id.
+    pub fn cluster(&self) -> Option<ClusterId> {
+        *self.state.cluster().borrow()
+    }
+
+    /// This master's disk.
+    pub fn master_id(&self) -> MasterId {
+        self.proposer.id
+    }
+
+    /// Returns when the process must end: its log or state can no longer be trusted.
+    pub async fn fatal(&self) -> FatalError {
+        let mut failure = self.failure.clone();
+        let failed = failure.wait_for(Option::is_some).await.ok().and_then(|failure| failure.clone());
+        match failed {
+            Some(failure) => failure,
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Gives up the lease, hands the group over, stops, and waits until the log is closed. Further calls do nothing.
+    pub async fn shutdown(&self) {
+        let Some(running) = self.running.lock().take() else { return };
+        if running.stop_keeper.send(()).is_ok() && running.keeper.await.is_err() {
+            tracing::error!("the keeper of the leader lease panicked");
+        }
+        self.proposer.group.hand_over().await;
+        self.proposer.group.stop().await;
+        for task in running.tasks {
+            task.abort();
+        }
+        let mut log_closed = running.log_closed;
+        let closing = async { while log_closed.changed().await.is_ok() {} };
+        if timeout(CLOSE_LIMIT, closing).await.is_err() {
+            tracing::warn!(dir = %running.directory.root().display(), "stopping while the Raft log is still read");
+        }
+    }
+
+    /// Channels that close with the databases.
+    #[cfg(test)]
+    pub(super) fn closed(&self) -> Vec<watch::Receiver<()>> {
+        let log = self.running.lock().as_ref().map(|running| running.log_closed.clone());
+        log.into_iter().chain([self.state.current().closed()]).collect()
+    }
+
+    fn elected(&self) -> Option<u64> {
+        let lease = self.state.lease();
+        let lease = lease.borrow();
+        let seen = lease.as_ref()?;
+        let alive = seen.seen_at.elapsed() < self.lease_options.period + self.lease_options.buffer;
+        (alive && !seen.record.is_released()).then_some(seen.record.master)
+    }
+}
+
+#[async_trait]
+impl Store for ReplicatedStore {
+    async fn commit(&self, epoch: Epoch, command: Command) -> Result<Committed, CommitError> {
+        let size_bytes: usize = command.operations().iter().map(size_bytes).sum();
+        if size_bytes > COMMAND_LIMIT_BYTES {
+            let why = format!("a command of {size_bytes} bytes is over the limit of {COMMAND_LIMIT_BYTES}");
+            return Err(CommitError::Unavailable { why });
+        }
+        let permits = u32::try_from(size_bytes).unwrap_or(u32::MAX);
+        let room = self.committing.acquire_many(permits).await;
+        let _room = room.map_err(|error| CommitError::Unavailable { why: error.to_string() })?;
+        self.proposer.propose(epoch, command).await
+    }
+
+    fn view(&self) -> Result<Box<dyn View>, ReadError> {
+        self.state.view()
+    }
+
+    async fn wait_applied(&self, index: u64) {
+        let reached = self.state.applied().wait_for(|applied| *applied >= index).await.is_ok();
+        debug_assert!(reached, "the state store outlives its waiters");
+    }
+
+    fn standing(&self) -> watch::Receiver<Standing> {
+        self.standing.clone()
+    }
+}
+
+fn size_bytes(operation: &Operation) -> usize {
+    match operation {
+        Operation::Put { key, value } | Operation::PutIf { key, value, .. } => key.len() + value.len(),
+        Operation::If { key, .. } | Operation::Delete { key } => key.len(),
+        Operation::Append { key, suffix } => key.len() + suffix.len(),
+        Operation::PutAtIndex { prefix, value } => prefix.len() + value.len(),
+    }
+}

@@ -1,0 +1,127 @@
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use bytes::Bytes;
+use cairn_proto::wire;
+use prost::Message;
+use rocksdb::checkpoint::Checkpoint;
+use rocksdb::{DB, Options, WriteBatch};
+#[cfg(test)]
+use tokio::sync::watch;
+
+use super::apply::{State, Write};
+use super::database::{Database, WalRecovery, unsynced};
+use super::{ReadError, Versioned};
+
+/// In front of every key of the state.
+pub(super) const DATA_PREFIX: u8 = b'd';
+/// The record that says which entries of the log the state contains.
+pub(super) const POSITION_KEY: &[u8] = b"m";
+
+/// The state: a RocksDB instance of its own.
+///
+/// Writes are not synced. After a crash the state is what some prefix of the log makes it, and the log, which is
+/// never purged past what a checkpoint has made durable, brings it up to date.
+pub(crate) struct StateDatabase {
+    // Dropped before `directory`, which may remove the files.
+    database: Database,
+    directory: Directory,
+}
+
+struct Directory {
+    path: PathBuf,
+    retired: AtomicBool,
+}
+
+impl StateDatabase {
+    pub(crate) fn open(dir: &Path, create: bool) -> Result<Self, ReadError> {
+        let database = Database::open(dir, create, WalRecovery::UpToFirstDamage).map_err(failed)?;
+        let directory = Directory { path: dir.to_owned(), retired: AtomicBool::new(false) };
+        Ok(Self { database, directory })
+    }
+
+    /// Applies writes and the position that they lead to, together.
+    pub(crate) fn write(&self, writes: &[Write], position: &wire::SnapshotMeta) -> Result<(), ReadError> {
+        let mut batch = WriteBatch::default();
+        for (key, written) in writes {
+            match written {
+                Some(versioned) => batch.put(data_key(key), versioned.encode()),
+                None => batch.delete(data_key(key)),
+            }
+        }
+        batch.put(POSITION_KEY, position.encode_to_vec());
+        self.database.db().write_opt(batch, &unsynced()).map_err(failed)
+    }
+
+    /// Which entries the state contains, and the membership they left.
+    pub(crate) fn position(&self) -> Result<wire::SnapshotMeta, ReadError> {
+        position_of(self.db())
+    }
+
+    /// Takes a checkpoint into `dir`, which must not exist. What it contains is then durable here too, because the
+    /// memtables are written out for it.
+    pub(crate) fn checkpoint(&self, dir: &Path) -> Result<(), ReadError> {
+        Checkpoint::new(self.db()).and_then(|checkpoint| checkpoint.create_checkpoint(dir)).map_err(failed)
+    }
+
+    /// Removes the files once nobody reads them any more.
+    pub(crate) fn retire(&self) {
+        self.directory.retired.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn db(&self) -> &DB {
+        self.database.db()
+    }
+
+    #[cfg(test)]
+    pub(crate) fn closed(&self) -> watch::Receiver<()> {
+        self.database.closed()
+    }
+}
+
+impl State for StateDatabase {
+    fn get(&self, key: &[u8]) -> Result<Option<Versioned>, ReadError> {
+        let stored = self.db().get_pinned(data_key(key)).map_err(failed)?;
+        stored.map(|stored| Versioned::decode(Bytes::copy_from_slice(&stored))).transpose()
+    }
+}
+
+impl Drop for Directory {
+    fn drop(&mut self) {
+        if self.retired.load(Ordering::Relaxed)
+            && let Err(error) = fs::remove_dir_all(&self.path)
+        {
+            tracing::warn!(%error, path = %self.path.display(), "a replaced state is left until the next start");
+        }
+    }
+}
+
+/// The position of a checkpoint, read without changing it beyond RocksDB's own message file.
+pub(crate) fn position_of_checkpoint(dir: &Path) -> Result<wire::SnapshotMeta, ReadError> {
+    let db = DB::open_for_read_only(&Options::default(), dir, false).map_err(failed)?;
+    position_of(&db)
+}
+
+pub(super) fn position_of(db: &DB) -> Result<wire::SnapshotMeta, ReadError> {
+    match db.get_pinned(POSITION_KEY).map_err(failed)? {
+        Some(stored) => decode_position(&stored),
+        None => Ok(wire::SnapshotMeta { membership: Some(wire::Membership::default()), ..Default::default() }),
+    }
+}
+
+pub(super) fn decode_position(stored: &[u8]) -> Result<wire::SnapshotMeta, ReadError> {
+    wire::SnapshotMeta::decode(stored)
+        .map_err(|error| ReadError::Damaged { what: format!("the state's position: {error}") })
+}
+
+pub(super) fn data_key(key: &[u8]) -> Vec<u8> {
+    let mut data_key = Vec::with_capacity(1 + key.len());
+    data_key.push(DATA_PREFIX);
+    data_key.extend_from_slice(key);
+    data_key
+}
+
+pub(super) fn failed(error: rocksdb::Error) -> ReadError {
+    ReadError::Database { why: error.into_string() }
+}

@@ -1,0 +1,198 @@
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use cairn_codec::Layout;
+use cairn_proto::ids::{BootId, NodeId, SegmentId, TransactionId};
+use cairn_proto::records::{ChunkPlace, Key};
+use cairn_proto::{Refusal, wire};
+use futures_util::future::join_all;
+
+use super::{Begun, OpenTransaction, TransactionTable};
+use crate::blobs::Precondition;
+use crate::clock::Clock;
+use crate::failure::Failure;
+use crate::layouts::{checked_layout, wire_layout};
+use crate::ledger::Ledger;
+use crate::nodes::Nodes;
+use crate::scheduler::{Candidate, CannotPlace, Placement, Score, place};
+use crate::sessions::Sessions;
+use crate::state::State;
+use crate::stripes::Stripes;
+
+/// How often a segment is placed anew because a node chosen for it does not admit the session.
+const PLACEMENT_TRIES: usize = 4;
+/// Nodes that a client may ask to avoid.
+const AVOIDED_LIMIT: usize = 255;
+
+/// A request to open a transaction, as far as it can be checked by itself.
+#[derive(Debug, Clone, PartialEq)]
+pub struct OpenRequest {
+    /// The transaction.
+    pub transaction: TransactionId,
+    /// The key it will commit under.
+    pub key: Key,
+    /// What the key must be.
+    pub precondition: Precondition,
+    /// The layout wanted; `None`: the cluster's default.
+    pub layout: Option<Layout>,
+    /// Nodes that just failed this client.
+    pub avoid: Vec<NodeId>,
+}
+
+impl TryFrom<wire::OpenTransactionRequest> for OpenRequest {
+    type Error = Refusal;
+
+    fn try_from(request: wire::OpenTransactionRequest) -> Result<Self, Refusal> {
+        let invalid = |why: &str| Refusal::InvalidRequest { why: why.to_owned() };
+        if request.avoid_nodes.len() > AVOIDED_LIMIT {
+            return Err(invalid("too many nodes to avoid"));
+        }
+        Ok(Self {
+            transaction: request.transaction.ok_or_else(|| invalid("transaction is missing"))?.into(),
+            key: request.key.try_into()?,
+            precondition: request.precondition.try_into()?,
+            layout: request.layout.as_ref().map(checked_layout).transpose()?,
+            avoid: request.avoid_nodes.iter().map(|id| NodeId::from_wire(id)).collect::<Result<_, _>>()?,
+        })
+    }
+}
+
+/// Opens transactions: precondition, name, placement, reservation, admission. Nothing is logged.
+pub struct Opener {
+    ledger: Ledger,
+    clock: Arc<dyn Clock>,
+    sessions: Arc<Sessions>,
+    nodes: Arc<Nodes>,
+    table: Arc<TransactionTable>,
+    default_layout: Layout,
+    score: Score,
+    opening: Stripes,
+}
+
+impl Opener {
+    /// For the nodes, sessions and transactions of one election.
+    pub fn new(
+        ledger: Ledger,
+        clock: Arc<dyn Clock>,
+        sessions: Arc<Sessions>,
+        nodes: Arc<Nodes>,
+        table: Arc<TransactionTable>,
+        default_layout: Layout,
+        score: Score,
+    ) -> Self {
+        Self { ledger, clock, sessions, nodes, table, default_layout, score, opening: Stripes::default() }
+    }
+
+    /// Opens a transaction. Asked again it answers the same, as long as it is open.
+    pub async fn open(&self, request: OpenRequest) -> Result<wire::OpenTransactionResponse, Failure> {
+        let id = request.transaction;
+        self.sessions.table().check(id.session)?;
+        let _opening = self.opening.lock(id).await;
+        let exclusive = request.precondition == Precondition::Absent;
+        let claim = match self.table.begin(id, &request.key, exclusive)? {
+            Begun::Open(open) => return Ok(answered_before(id, &request.key, *open)?),
+            Begun::New(claim) => claim,
+        };
+        // The name is held from here on, so a key that is not there now cannot come from another exclusive writer.
+        self.check_precondition(&request)?;
+        self.nodes.first_round().await;
+        let layout = request.layout.unwrap_or(self.default_layout);
+        let targets = self.targets(&request, &layout).await?;
+        let answer = wire::OpenTransactionResponse {
+            segment: SegmentId::generate().to_wire(),
+            layout: Some(wire_layout(&layout)),
+            targets: targets.iter().map(|target| self.target_info(*target)).collect::<Result<_, _>>()?,
+        };
+        claim.opened(self.opened(&request.key, exclusive, &layout, &answer)?);
+        // A session that ended meanwhile has had its transactions forgotten before this one was added.
+        self.sessions.table().check(id.session).inspect_err(|_| drop(self.table.remove(id)))?;
+        Ok(answer)
+    }
+
+    fn check_precondition(&self, request: &OpenRequest) -> Result<(), Failure> {
+        let view = self.ledger.view()?;
+        let entry = State(view.as_ref()).entry(&request.key)?.map(|found| found.record);
+        Ok(request.precondition.check(&request.key, entry.as_ref())?)
+    }
+
+    /// A node for each chunk, each of which has admitted the session.
+    async fn targets(&self, request: &OpenRequest, layout: &Layout) -> Result<Vec<Option<(NodeId, BootId)>>, Failure> {
+        let mut failed: HashSet<NodeId> = HashSet::new();
+        for _ in 0..PLACEMENT_TRIES {
+            let placement = self.place(request, layout, &failed).map_err(Refusal::from)?;
+            let admitted = join_all(placement.iter().map(|chunk| self.admit(request.transaction, *chunk))).await;
+            if let Ok(targets) = admitted.iter().copied().collect::<Result<Vec<_>, _>>() {
+                return Ok(targets);
+            }
+            failed.extend(admitted.into_iter().filter_map(Result::err));
+        }
+        Err(Refusal::NotReady { why: "nodes keep failing while files are opened".to_owned() }.into())
+    }
+
+    async fn admit(&self, id: TransactionId, chunk: Option<NodeId>) -> Result<Option<(NodeId, BootId)>, NodeId> {
+        let Some(node) = chunk else { return Ok(None) };
+        let boot = self.nodes.admit(id.session, node).await.map_err(|_| node)?;
+        Ok(Some((node, boot)))
+    }
+
+    /// Places the chunks on nodes that have not failed, and on none that the client wants avoided if it can do without.
+    fn place(
+        &self,
+        request: &OpenRequest,
+        layout: &Layout,
+        failed: &HashSet<NodeId>,
+    ) -> Result<Placement, CannotPlace> {
+        let (mut candidates, missing) = self.nodes.candidates();
+        candidates.retain(|candidate| !failed.contains(&candidate.node));
+        let wanted: Vec<Candidate> =
+            candidates.iter().filter(|candidate| !request.avoid.contains(&candidate.node)).cloned().collect();
+        let room = layout.cell_size_bytes() as u64;
+        let random = &mut rand::rng();
+        place(&wanted, &missing, layout, room, self.score, random)
+            .or_else(|_| place(&candidates, &missing, layout, room, self.score, random))
+    }
+
+    fn target_info(&self, target: Option<(NodeId, BootId)>) -> Result<wire::NodeInfo, Refusal> {
+        let Some((node, boot)) = target else { return Ok(wire::NodeInfo::default()) };
+        let info = self.nodes.info(node).ok_or_else(|| Refusal::NotReady { why: format!("node {node} is gone") })?;
+        Ok(wire::NodeInfo { boot: boot.to_wire(), ..info })
+    }
+
+    fn opened(
+        &self,
+        key: &Key,
+        exclusive: bool,
+        layout: &Layout,
+        answer: &wire::OpenTransactionResponse,
+    ) -> Result<OpenTransaction, Refusal> {
+        let mut places = Vec::with_capacity(answer.targets.len());
+        for target in answer.targets.iter().filter(|target| !target.id.is_empty()) {
+            let node = NodeId::from_wire(&target.id)?;
+            places.push(ChunkPlace {
+                node,
+                incarnation: cairn_proto::ids::IncarnationId::from_wire(&target.incarnation)?,
+            });
+        }
+        Ok(OpenTransaction {
+            segment: SegmentId::from_wire(&answer.segment)?,
+            key: key.clone(),
+            exclusive,
+            places,
+            sent_bytes: 0,
+            cell_size_bytes: layout.cell_size_bytes() as u64,
+            answer: Some(answer.clone()),
+            last_named: self.clock.now(),
+        })
+    }
+}
+
+fn answered_before(
+    id: TransactionId,
+    key: &Key,
+    open: OpenTransaction,
+) -> Result<wire::OpenTransactionResponse, Refusal> {
+    match open.answer {
+        Some(answer) if open.key == *key => Ok(answer),
+        _ => Err(Refusal::InvalidRequest { why: format!("transaction {id} is open already") }),
+    }
+}
