@@ -1,0 +1,255 @@
+//! The client library: talks to masters and storage nodes, knows nothing of mounts. See `DESIGN.md`.
+
+mod avoidance;
+mod backoff;
+mod blob_commit;
+mod blob_reader;
+mod blob_view;
+mod blob_writer;
+mod cell_fetch;
+mod cell_slot;
+mod cell_stream;
+mod chunk_account;
+mod chunk_request;
+mod connection;
+mod error;
+mod found_blob;
+mod locality;
+mod master_ring;
+mod masters;
+mod memory_budget;
+mod nodes;
+mod open_segments;
+mod options;
+mod outgoing;
+mod precondition;
+mod read_ahead;
+mod request_slots;
+mod row_encoder;
+mod row_gather;
+mod segment_writer;
+mod sent_rows;
+mod session;
+mod sessions;
+mod target;
+mod target_sender;
+mod target_stream;
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;
+mod transactions;
+mod transport;
+mod unsealed_row;
+mod wire_layout;
+
+use std::sync::Arc;
+
+use cairn_codec::Layout;
+use cairn_proto::ids::BlobId;
+use cairn_proto::records::{Attributes, Key, KeyEntry, Segment};
+use cairn_proto::wire;
+
+pub use blob_commit::BlobCommit;
+pub use blob_reader::{BlobReader, VerifiedRows};
+pub use blob_writer::BlobWriter;
+pub use error::ClientError;
+pub use found_blob::FoundBlob;
+pub use options::ClientOptions;
+pub use precondition::Precondition;
+pub use segment_writer::SegmentWriter;
+
+use connection::Connection;
+use found_blob::checked_entry;
+use masters::Call;
+
+/// One page of a listing, in key order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ListPage {
+    /// Keys and what they point at.
+    pub keys: Vec<(Key, KeyEntry)>,
+    /// Where the next page starts; `None` at the end.
+    pub continue_after: Option<Key>,
+}
+
+/// A connection to a cluster, cheap to clone. All clones share one session, one set of node
+/// connections, one write budget and one cell cache.
+#[derive(Debug, Clone)]
+pub struct Client {
+    connection: Arc<Connection>,
+}
+
+impl Client {
+    /// Finds the elected master. No session is opened before one is needed.
+    pub async fn connect(options: ClientOptions) -> Result<Self, ClientError> {
+        let connection = Connection::open(options).await?;
+        // Any key will do: what counts is that an elected master answers.
+        let probe = wire::ListRequest { limit: 1, ..wire::ListRequest::default() };
+        let answer = connection.ask("connect to the cluster", |mut master| {
+            let probe = probe.clone();
+            async move { master.list(probe).await }
+        });
+        let applied_index = answer.await?.applied_index;
+        connection.open_segments.see(applied_index);
+        Ok(Self { connection })
+    }
+
+    /// Ends the session. Segments still being written are aborted.
+    pub async fn close(self) {
+        self.connection.sessions.close().await;
+    }
+
+    /// What `key` points at now.
+    pub async fn entry(&self, key: &Key) -> Result<Option<KeyEntry>, ClientError> {
+        let request = wire::LookUpRequest {
+            target: Some(wire::look_up_request::Target::Key(key.as_str().to_owned())),
+            min_applied_index: self.connection.open_segments.applied_index(),
+            entry_only: true,
+        };
+        let answer = self.connection.ask("look up the key", |mut master| {
+            let request = request.clone();
+            async move { master.look_up(request).await }
+        });
+        let Some(answer) = found(answer.await)? else { return Ok(None) };
+        self.connection.open_segments.see(answer.applied_index);
+        checked_entry(key.as_str(), answer.entry).map(|(_, entry)| Some(entry))
+    }
+
+    /// What `key` points at, with all that reading it takes. While the answer lives, its segments
+    /// are reported to the masters as open, so that they are not collected.
+    pub async fn look_up(&self, key: &Key) -> Result<Option<FoundBlob>, ClientError> {
+        let target = wire::look_up_request::Target::Key(key.as_str().to_owned());
+        found(self.connection.look_up(target, None).await)
+    }
+
+    /// Keys that match the shell pattern (empty: all), in order.
+    pub async fn list(&self, pattern: &str, start_after: Option<&Key>, limit: u32) -> Result<ListPage, ClientError> {
+        let request = wire::ListRequest {
+            pattern: pattern.to_owned(),
+            start_after: start_after.map(|key| key.as_str().to_owned()).unwrap_or_default(),
+            limit,
+            min_applied_index: self.connection.open_segments.applied_index(),
+        };
+        let answer = self.connection.ask("list keys", |mut master| {
+            let request = request.clone();
+            async move { master.list(request).await }
+        });
+        let answer = answer.await?;
+        self.connection.open_segments.see(answer.applied_index);
+        let keys = answer.keys.into_iter().map(|listed| checked_entry(&listed.key, listed.entry));
+        let more = (!answer.continue_after.is_empty()).then_some(answer.continue_after);
+        let more = more.map(Key::try_from).transpose().map_err(|error| ClientError::protocol("master", error))?;
+        Ok(ListPage { keys: keys.collect::<Result<_, _>>()?, continue_after: more })
+    }
+
+    /// Deletes a key.
+    pub async fn delete(&self, key: &Key, precondition: Precondition) -> Result<(), ClientError> {
+        let request =
+            wire::DeleteRequest { request: None, key: key.as_str().to_owned(), precondition: precondition.to_wire() };
+        let answer = self.connection.mutate("delete the key", |mut master, id| {
+            let request = wire::DeleteRequest { request: Some(id), ..request.clone() };
+            async move { master.delete(request).await }
+        });
+        let applied_index = answer.await?.applied_index;
+        self.connection.open_segments.see(applied_index);
+        Ok(())
+    }
+
+    /// Renames a key, atomically replacing `to` unless `no_replace`.
+    pub async fn rename(&self, from: &Key, to: &Key, no_replace: bool) -> Result<(), ClientError> {
+        let (from, to) = (from.as_str().to_owned(), to.as_str().to_owned());
+        let request = wire::RenameRequest { request: None, from, to, no_replace };
+        let answer = self.connection.mutate("rename the key", |mut master, id| {
+            let request = wire::RenameRequest { request: Some(id), ..request.clone() };
+            async move { master.rename(request).await }
+        });
+        let applied_index = answer.await?.applied_index;
+        self.connection.open_segments.see(applied_index);
+        Ok(())
+    }
+
+    /// Sets the attributes of a key that must still point at `blob`.
+    pub async fn set_attributes(
+        &self,
+        key: &Key,
+        blob: BlobId,
+        attributes: Attributes,
+    ) -> Result<KeyEntry, ClientError> {
+        let request = wire::SetAttributesRequest {
+            request: None,
+            key: key.as_str().to_owned(),
+            blob: blob.to_wire(),
+            attributes: Some(attributes.into()),
+        };
+        let answer = self.connection.mutate("set the attributes", |mut master, id| {
+            let request = wire::SetAttributesRequest { request: Some(id), ..request.clone() };
+            async move { master.set_attributes(request).await }
+        });
+        let answer = answer.await?;
+        self.connection.open_segments.see(answer.applied_index);
+        checked_entry(key.as_str(), answer.entry).map(|(_, entry)| entry)
+    }
+
+    /// The cluster as the elected master sees it.
+    pub async fn status(&self) -> Result<wire::GetStatusResponse, ClientError> {
+        self.connection
+            .ask("get the status", |mut master| async move { master.get_status(wire::GetStatusRequest {}).await })
+            .await
+    }
+
+    /// Who is elected, as any master that answers knows it.
+    pub async fn leader(&self) -> Result<wire::GetLeaderResponse, ClientError> {
+        let call = Call { what: "ask who is elected", deadline: self.connection.deadline(), mutates: false };
+        let masters = &self.connection.masters;
+        masters.ask_any(call, |mut master| async move { master.get_leader(wire::GetLeaderRequest {}).await }).await
+    }
+
+    /// The layout of blobs that name none: the client's own, else the cluster's. Opens the session.
+    pub async fn default_layout(&self) -> Result<Layout, ClientError> {
+        if let Some(layout) = self.connection.options.layout {
+            return Ok(layout);
+        }
+        let session = self.connection.sessions.current(self.connection.deadline()).await?;
+        Ok(session.default_layout())
+    }
+
+    /// Opens a transaction: checks the precondition, places a segment, reserves room.
+    /// `layout`: `None` for [`Client::default_layout`].
+    pub async fn begin(
+        &self,
+        key: &Key,
+        precondition: Precondition,
+        layout: Option<Layout>,
+    ) -> Result<SegmentWriter, ClientError> {
+        self.connection.begin(key, precondition, layout).await
+    }
+
+    /// Makes a blob visible. Whatever the result, the transaction of `commit.sealed` is over.
+    pub async fn commit(&self, commit: BlobCommit) -> Result<KeyEntry, ClientError> {
+        self.connection.commit(commit).await
+    }
+
+    /// Gives up a segment that was sealed and is not going to be committed.
+    pub async fn discard(&self, sealed: &Segment) {
+        self.connection.discard(sealed.transaction).await;
+    }
+
+    /// Reads a blob. Read-ahead state is the reader's own, so take one for each open handle.
+    pub fn reader(&self, blob: Arc<FoundBlob>) -> BlobReader {
+        BlobReader::new(Arc::clone(&self.connection), blob)
+    }
+
+    /// Writes a blob from front to back.
+    pub fn writer(&self, key: Key, precondition: Precondition, layout: Option<Layout>) -> BlobWriter {
+        BlobWriter::new(self.clone(), key, precondition, layout)
+    }
+}
+
+/// A key or blob that is not there is an answer, not a failure.
+fn found<T>(answer: Result<T, ClientError>) -> Result<Option<T>, ClientError> {
+    match answer {
+        Ok(found) => Ok(Some(found)),
+        Err(ClientError::KeyNotFound { .. }) => Ok(None),
+        Err(error) => Err(error),
+    }
+}

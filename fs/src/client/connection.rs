@@ -1,0 +1,131 @@
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+
+use cairn_codec::{Coder, Layout};
+use cairn_proto::records::KeyEntry;
+use cairn_proto::wire;
+use cairn_proto::wire::metadata_client::MetadataClient;
+use lru::LruCache;
+use parking_lot::Mutex;
+use tokio::time::Instant;
+use tonic::transport::Channel;
+use tonic::{Response, Status};
+
+use super::cell_slot::SlotTable;
+use super::masters::{Call, CallError, Masters};
+use super::memory_budget::MemoryBudget;
+use super::nodes::Nodes;
+use super::open_segments::OpenSegments;
+use super::sessions::Sessions;
+use super::{ClientError, ClientOptions, FoundBlob};
+use crate::cache::CellCache;
+
+/// Layouts whose coding tables are kept.
+const KEPT_CODERS: NonZeroUsize = NonZeroUsize::new(16).expect("not 0");
+
+/// All that the clones of a client share.
+#[derive(Debug)]
+pub(super) struct Connection {
+    pub(super) options: ClientOptions,
+    pub(super) masters: Arc<Masters>,
+    pub(super) open_segments: Arc<OpenSegments>,
+    pub(super) sessions: Sessions,
+    pub(super) nodes: Arc<Nodes>,
+    pub(super) write_budget: MemoryBudget,
+    /// Of reads that somebody waits for.
+    pub(super) read_budget: MemoryBudget,
+    /// Of cells read ahead.
+    pub(super) read_ahead_budget: MemoryBudget,
+    pub(super) cache: CellCache,
+    pub(super) slots: Arc<SlotTable>,
+    coders: Mutex<LruCache<Layout, Coder>>,
+}
+
+impl Connection {
+    pub(super) async fn open(options: ClientOptions) -> Result<Arc<Self>, ClientError> {
+        let masters = Arc::new(Masters::new(options.masters.clone()).await?);
+        let open_segments = Arc::new(OpenSegments::default());
+        let sessions = Sessions::new(Arc::clone(&masters), Arc::clone(&open_segments), options.purpose.clone());
+        Ok(Arc::new(Self {
+            masters,
+            open_segments,
+            sessions,
+            nodes: Arc::new(Nodes::new()),
+            write_budget: MemoryBudget::new(options.write_memory_bytes),
+            read_budget: MemoryBudget::new(options.read_memory_bytes / 2),
+            read_ahead_budget: MemoryBudget::new(options.read_memory_bytes / 2),
+            cache: CellCache::new(options.cache_bytes),
+            slots: Arc::default(),
+            coders: Mutex::new(LruCache::new(KEPT_CODERS)),
+            options,
+        }))
+    }
+
+    pub(super) fn deadline(&self) -> Instant {
+        Instant::now() + self.options.deadline
+    }
+
+    pub(super) fn coder(&self, layout: Layout) -> Coder {
+        self.coders.lock().get_or_insert(layout, || Coder::new(layout)).clone()
+    }
+
+    /// A request that changes nothing, or nothing that matters if it is sent twice.
+    pub(super) async fn ask<T, F, R>(&self, what: &'static str, request: F) -> Result<T, ClientError>
+    where
+        F: Fn(MetadataClient<Channel>) -> R,
+        R: Future<Output = Result<Response<T>, Status>>,
+    {
+        let call = Call { what, deadline: self.deadline(), mutates: false };
+        self.masters.call(call, request).await.map_err(|error| error.into_client_error(what))
+    }
+
+    /// A mutation of the client's session. If the session turns out to have expired before the first attempt
+    /// reached the masters, it is done in a new one.
+    pub(super) async fn mutate<T, F, R>(&self, what: &'static str, request: F) -> Result<T, ClientError>
+    where
+        F: Fn(MetadataClient<Channel>, wire::RequestId) -> R,
+        R: Future<Output = Result<Response<T>, Status>>,
+    {
+        let call = Call { what, deadline: self.deadline(), mutates: true };
+        loop {
+            let session = self.sessions.current(call.deadline).await?;
+            let slot = session.requests().take().await;
+            match self.masters.call(call, |master| request(master, slot.id())).await {
+                Err(CallError::Refused { refusal: cairn_proto::Refusal::SessionExpired { .. }, maybe_ran: false })
+                    if Instant::now() < call.deadline =>
+                {
+                    session.lose();
+                }
+                answer => return answer.map_err(|error| error.into_client_error(what)),
+            }
+        }
+    }
+
+    /// Looks a blob up. The session exists before the answer, so that its next report names the blob's segments.
+    pub(super) async fn look_up(
+        self: &Arc<Self>,
+        target: wire::look_up_request::Target,
+        known: Option<KeyEntry>,
+    ) -> Result<FoundBlob, ClientError> {
+        self.sessions.current(self.deadline()).await?;
+        let under_way = self.open_segments.start_look_up();
+        let request = wire::LookUpRequest {
+            target: Some(target),
+            min_applied_index: under_way.min_applied_index(),
+            entry_only: false,
+        };
+        let answer = self.ask("look up the blob", |mut master| {
+            let request = request.clone();
+            async move { master.look_up(request).await }
+        });
+        let answer = answer.await?;
+        self.open_segments.see(answer.applied_index);
+        FoundBlob::from_wire(answer, known, &self.open_segments)
+    }
+
+    /// Looks a blob up again, whatever its key points at by now.
+    pub(super) async fn look_up_again(self: &Arc<Self>, found: &FoundBlob) -> Result<FoundBlob, ClientError> {
+        let target = wire::look_up_request::Target::Blob(found.blob().id.to_wire());
+        self.look_up(target, Some(*found.entry())).await
+    }
+}

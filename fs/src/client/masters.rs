@@ -1,0 +1,226 @@
+use std::collections::HashMap;
+use std::future::Future;
+use std::time::Duration;
+
+use cairn_proto::wire::metadata_client::MetadataClient;
+use cairn_proto::{MESSAGE_LIMIT_BYTES, Refusal, WireRefusal};
+use parking_lot::Mutex;
+use tokio::time::{Instant, timeout_at};
+use tonic::transport::Channel;
+use tonic::{Response, Status};
+
+use super::ClientError;
+use super::backoff::Backoff;
+use super::master_ring::MasterRing;
+use super::transport;
+
+/// How long one master may take over one request before another is asked: what a stopped master costs.
+const ATTEMPT: Duration = Duration::from_secs(2);
+/// How long the resolution of a name may take.
+const RESOLVE: Duration = Duration::from_secs(2);
+
+/// One request to the elected master, as often as it takes.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Call {
+    /// What is to be done, for messages: "commit the blob".
+    pub(super) what: &'static str,
+    /// When to give up.
+    pub(super) deadline: Instant,
+    /// Whether it matters if a request without an answer was carried out.
+    pub(super) mutates: bool,
+}
+
+/// Why a call failed.
+#[derive(Debug)]
+pub(super) enum CallError {
+    /// The elected master refused. `maybe_ran`: an earlier attempt got no answer.
+    Refused { refusal: Refusal, maybe_ran: bool },
+    /// No elected master answered in time.
+    GaveUp(ClientError),
+}
+
+impl CallError {
+    pub(super) fn into_client_error(self, what: &'static str) -> ClientError {
+        match self {
+            Self::Refused { refusal: Refusal::SessionExpired { session }, maybe_ran: true } => {
+                ClientError::OutcomeUnknown { what, why: format!("session {session} expired before an answer came") }
+            }
+            Self::Refused { refusal, .. } => ClientError::from_refusal(what, refusal),
+            Self::GaveUp(error) => error,
+        }
+    }
+}
+
+/// What one attempt came to.
+enum Attempt<T> {
+    Done(T),
+    Refused(Refusal),
+    NotElected(String),
+    NoAnswer { why: String, maybe_ran: bool, reached: bool },
+}
+
+/// What the attempts so far came to, for the error at the end.
+#[derive(Default)]
+struct History {
+    reached: bool,
+    maybe_ran: bool,
+    last: String,
+}
+
+/// The masters of a cluster, of which one is elected.
+#[derive(Debug)]
+pub(super) struct Masters {
+    configured: Vec<String>,
+    ring: Mutex<MasterRing>,
+    channels: Mutex<HashMap<String, Channel>>,
+}
+
+impl Masters {
+    pub(super) async fn new(configured: Vec<String>) -> Result<Self, ClientError> {
+        if configured.is_empty() {
+            return Err(ClientError::InvalidRequest { why: "no address of a master is given".to_owned() });
+        }
+        let addresses = resolve(&configured).await;
+        Ok(Self { configured, ring: Mutex::new(MasterRing::new(addresses)), channels: Mutex::default() })
+    }
+
+    /// Sends a request to the elected master, wherever it is. `request` runs once for every attempt.
+    pub(super) async fn call<T, F, R>(&self, call: Call, request: F) -> Result<T, CallError>
+    where
+        F: Fn(MetadataClient<Channel>) -> R,
+        R: Future<Output = Result<Response<T>, Status>>,
+    {
+        let mut backoff = Backoff::new();
+        let mut history = History::default();
+        loop {
+            let Some(address) = self.target() else { return Err(self.gave_up(call, history)) };
+            let client = self.client(&address).map_err(CallError::GaveUp)?;
+            match attempt(request(client), call.deadline).await {
+                Attempt::Done(answer) => {
+                    self.ring.lock().answered(&address);
+                    return Ok(answer);
+                }
+                Attempt::Refused(refusal) => {
+                    self.ring.lock().answered(&address);
+                    return Err(CallError::Refused { refusal, maybe_ran: history.maybe_ran });
+                }
+                Attempt::NotElected(elected) => {
+                    history.reached = true;
+                    history.last = format!("{address} is not elected");
+                    if self.ring.lock().redirected(&address, &elected, Instant::now()) {
+                        continue;
+                    }
+                }
+                Attempt::NoAnswer { why, maybe_ran, reached } => {
+                    history.reached |= reached;
+                    history.maybe_ran |= maybe_ran;
+                    history.last = format!("{address}: {why}");
+                    self.ring.lock().failed(&address, Instant::now());
+                }
+            }
+            if Instant::now() >= call.deadline || !self.pace(&mut backoff, call.deadline).await {
+                return Err(self.gave_up(call, history));
+            }
+        }
+    }
+
+    /// Asks one master after the other until one answers, elected or not.
+    pub(super) async fn ask_any<T, F, R>(&self, call: Call, request: F) -> Result<T, ClientError>
+    where
+        F: Fn(MetadataClient<Channel>) -> R,
+        R: Future<Output = Result<Response<T>, Status>>,
+    {
+        let mut history = History::default();
+        let addresses = self.ring.lock().addresses().to_vec();
+        for address in addresses {
+            match attempt(request(self.client(&address)?), call.deadline).await {
+                Attempt::Done(answer) => return Ok(answer),
+                Attempt::Refused(refusal) => return Err(ClientError::from_refusal(call.what, refusal)),
+                Attempt::NotElected(elected) => {
+                    history.reached = true;
+                    history.last = format!("{address} is not elected, but {elected}");
+                }
+                Attempt::NoAnswer { why, reached, .. } => {
+                    history.reached |= reached;
+                    history.last = format!("{address}: {why}");
+                }
+            }
+        }
+        Err(self.gave_up(call, history).into_client_error(call.what))
+    }
+
+    /// At the end of a round: waits, and learns what the names resolve to now. False if the deadline is too near.
+    async fn pace(&self, backoff: &mut Backoff, deadline: Instant) -> bool {
+        if !self.ring.lock().round_ended() {
+            return true;
+        }
+        if !backoff.wait(deadline).await {
+            return false;
+        }
+        let addresses = resolve(&self.configured).await;
+        self.ring.lock().replace(addresses);
+        true
+    }
+
+    fn target(&self) -> Option<String> {
+        self.ring.lock().target(Instant::now())
+    }
+
+    fn client(&self, address: &str) -> Result<MetadataClient<Channel>, ClientError> {
+        let mut channels = self.channels.lock();
+        let channel = match channels.get(address) {
+            Some(channel) => channel.clone(),
+            None => channels.entry(address.to_owned()).or_insert(transport::channel(address)?).clone(),
+        };
+        Ok(MetadataClient::new(channel)
+            .max_decoding_message_size(MESSAGE_LIMIT_BYTES)
+            .max_encoding_message_size(MESSAGE_LIMIT_BYTES))
+    }
+
+    fn gave_up(&self, call: Call, history: History) -> CallError {
+        let (what, why) = (call.what, history.last);
+        CallError::GaveUp(if call.mutates && history.maybe_ran {
+            ClientError::OutcomeUnknown { what, why }
+        } else if history.reached {
+            ClientError::Unavailable { what, why }
+        } else {
+            ClientError::Unreachable { what, masters: self.configured.join(", "), why }
+        })
+    }
+}
+
+async fn attempt<T>(request: impl Future<Output = Result<Response<T>, Status>>, deadline: Instant) -> Attempt<T> {
+    let attempt_deadline = deadline.min(Instant::now() + ATTEMPT);
+    let Ok(result) = timeout_at(attempt_deadline, request).await else {
+        let why = "no answer in time".to_owned();
+        return Attempt::NoAnswer { why, maybe_ran: true, reached: false };
+    };
+    let status = match result {
+        Ok(response) => return Attempt::Done(response.into_inner()),
+        Err(status) => status,
+    };
+    let maybe_ran = !transport::never_sent(&status);
+    match WireRefusal::from(status) {
+        WireRefusal::Refused(Refusal::NotElected { elected }) => Attempt::NotElected(elected),
+        // A master may lose its standing between proposing a command and answering.
+        WireRefusal::Refused(Refusal::NotReady { why }) => Attempt::NoAnswer { why, maybe_ran: true, reached: true },
+        WireRefusal::Refused(refusal) => Attempt::Refused(refusal),
+        WireRefusal::Transport(status) => {
+            Attempt::NoAnswer { why: transport::describe(&status), maybe_ran, reached: false }
+        }
+    }
+}
+
+/// All addresses that the configured names stand for; a name that does not resolve now stands for itself.
+async fn resolve(configured: &[String]) -> Vec<String> {
+    let mut addresses = Vec::new();
+    for name in configured {
+        match tokio::time::timeout(RESOLVE, tokio::net::lookup_host(name)).await {
+            Ok(Ok(found)) => addresses.extend(found.map(|address| address.to_string())),
+            _ => addresses.push(name.clone()),
+        }
+    }
+    let mut seen = std::collections::HashSet::new();
+    addresses.retain(|address| seen.insert(address.clone()));
+    addresses
+}

@@ -1,0 +1,51 @@
+use std::time::Duration;
+
+use cairn_codec::Layout;
+use cairn_proto::wire::Label;
+
+/// How a [`super::Client`] is set up. [`ClientOptions::new`] gives the defaults.
+#[derive(Debug, Clone)]
+pub struct ClientOptions {
+    /// Masters as `host:port`; a name that resolves to several addresses counts as all of them.
+    pub masters: Vec<String>,
+    /// For people: what opened the session ("mount /mnt/blobs", "put").
+    pub purpose: String,
+    /// How long a request may take, retries included.
+    pub deadline: Duration,
+    /// Layout of new blobs; `None`: the cluster's default.
+    pub layout: Option<Layout>,
+    /// Where this client is, widest failure domain first; nodes near it are read from first.
+    pub locality: Vec<Label>,
+    /// Bytes of encoded cells waiting to be sent, over all segments.
+    pub write_memory_bytes: usize,
+    /// Bytes of cells being read, read-ahead included.
+    pub read_memory_bytes: usize,
+    /// Bytes of the cell cache; 0 switches it off.
+    pub cache_bytes: usize,
+}
+
+/// Default of [`ClientOptions::deadline`].
+const DEADLINE: Duration = Duration::from_secs(30);
+/// Default of [`ClientOptions::write_memory_bytes`].
+const WRITE_MEMORY_BYTES: usize = 96 << 20;
+/// Default of [`ClientOptions::read_memory_bytes`].
+const READ_MEMORY_BYTES: usize = 64 << 20;
+/// Default of [`ClientOptions::cache_bytes`].
+const CACHE_BYTES: usize = 64 << 20;
+
+impl ClientOptions {
+    /// The defaults for a cluster with these masters.
+    #[must_use]
+    pub fn new(masters: Vec<String>, purpose: impl Into<String>) -> Self {
+        Self {
+            masters,
+            purpose: purpose.into(),
+            deadline: DEADLINE,
+            layout: None,
+            locality: Vec::new(),
+            write_memory_bytes: WRITE_MEMORY_BYTES,
+            read_memory_bytes: READ_MEMORY_BYTES,
+            cache_bytes: CACHE_BYTES,
+        }
+    }
+}

@@ -1,0 +1,12 @@
+//! The client against a cluster of fakes, with faults.
+
+mod metadata;
+mod reading;
+mod writing;
+
+use cairn_codec::Layout;
+
+/// 4+2 with small cells and three rows to a stripe, so that small blobs reach every boundary.
+fn small_layout() -> Layout {
+    Layout::new(4, 2, 4096, 3 * 4 * 4096).unwrap()
+}
