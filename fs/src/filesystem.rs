@@ -1,0 +1,35 @@
+//! The file system: one flat directory of a store's blobs, with files that are being written. It runs without a
+//! mount; `SEMANTICS.md` says what each operation does, `DESIGN.md` how.
+
+mod attributes;
+mod blob_store;
+mod client_store;
+mod contents;
+mod current_row;
+mod errno;
+mod error;
+#[cfg(test)]
+pub(crate) mod fake_store;
+mod file_name;
+mod file_system;
+mod handle_table;
+mod inode;
+mod inode_table;
+mod killed_writer;
+mod listing;
+mod options;
+mod row_budget;
+mod row_map;
+mod session;
+mod session_table;
+#[cfg(test)]
+mod tests;
+
+pub use attributes::{AttributeChange, FileAttributes};
+pub use blob_store::{BlobStore, Capacity, OpenBlob, OpenSegment};
+pub use client_store::ClientBlob;
+pub use error::FsError;
+pub use file_system::{Created, Drained, FileSystem, LostFile, NameCache, OpenMode, Opened};
+pub use inode::Inode;
+pub use listing::DirectoryEntry;
+pub use options::FileSystemOptions;

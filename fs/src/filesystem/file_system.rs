@@ -1,0 +1,138 @@
+//! The operations of the directory and its files.
+
+mod attribute_operations;
+mod closing;
+mod input_output;
+mod names;
+mod opening;
+
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
+
+use cairn_proto::records::{Attributes, Key};
+use parking_lot::Mutex;
+use tokio::sync::Mutex as AsyncMutex;
+use tokio::task::JoinHandle;
+
+use crate::client::ClientError;
+
+use super::attributes::FileAttributes;
+use super::blob_store::{BlobStore, Capacity};
+use super::handle_table::HandleTable;
+use super::inode_table::InodeTable;
+use super::options::FileSystemOptions;
+use super::row_budget::RowBudget;
+use super::session_table::SessionTable;
+use super::{FsError, Inode};
+
+pub use closing::{Drained, LostFile};
+pub use opening::{Created, OpenMode, Opened};
+
+/// How long the cluster's capacity is taken as known.
+const CAPACITY_AGE: Duration = Duration::from_secs(1);
+
+/// Whoever keeps names in memory and must drop one: the kernel of a mount.
+pub trait NameCache: Send + Sync {
+    /// `name` may stand for another file from now on. Must not wait.
+    fn forget_name(&self, name: &str);
+}
+
+/// A flat directory of blobs. All operations may run at the same time; those on one file being written follow one
+/// another.
+pub struct FileSystem<S: BlobStore> {
+    store: Arc<S>,
+    options: FileSystemOptions,
+    inodes: InodeTable<S>,
+    handles: HandleTable<S>,
+    sessions: Arc<SessionTable<S>>,
+    budget: Arc<RowBudget>,
+    capacity: AsyncMutex<Option<(Instant, Capacity)>>,
+    lost_files: Mutex<Vec<LostFile>>,
+    name_cache: OnceLock<Arc<dyn NameCache>>,
+    relief: JoinHandle<()>,
+}
+
+impl<S: BlobStore> FileSystem<S> {
+    /// The directory of `store`. Must be called within a runtime.
+    pub fn new(store: S, options: FileSystemOptions) -> Self {
+        let sessions = Arc::new(SessionTable::new());
+        let budget = Arc::new(RowBudget::new(options.row_memory_bytes));
+        Self {
+            store: Arc::new(store),
+            inodes: InodeTable::new(options.inode_limit),
+            options,
+            handles: HandleTable::new(),
+            relief: tokio::spawn(sessions.clone().relieve(budget.clone())),
+            sessions,
+            budget,
+            capacity: AsyncMutex::new(None),
+            lost_files: Mutex::new(Vec::new()),
+            name_cache: OnceLock::new(),
+        }
+    }
+
+    /// Tells who keeps names in memory. Only the first call counts.
+    pub fn set_name_cache(&self, cache: Arc<dyn NameCache>) {
+        if self.name_cache.set(cache).is_err() {
+            tracing::debug!("the file system has a name cache already");
+        }
+    }
+
+    /// Room in the cluster, not older than a second.
+    pub async fn capacity(&self) -> Result<Capacity, FsError> {
+        let mut known = self.capacity.lock().await;
+        match *known {
+            Some((at, capacity)) if at.elapsed() < CAPACITY_AGE => Ok(capacity),
+            _ => {
+                let capacity = self.store.capacity().await?;
+                *known = Some((Instant::now(), capacity));
+                Ok(capacity)
+            }
+        }
+    }
+
+    /// What `stat` shows of the directory.
+    pub fn directory(&self) -> FileAttributes {
+        let attributes = Attributes {
+            mode: self.options.directory_mode,
+            uid: self.options.uid,
+            gid: self.options.gid,
+            ..Attributes::default()
+        };
+        FileAttributes { inode: Inode::ROOT, size_bytes: 0, attributes, has_name: true, is_committed: true }
+    }
+
+    /// Inodes that the kernel has.
+    pub fn inode_count(&self) -> usize {
+        self.inodes.count()
+    }
+
+    fn forget_name(&self, key: &Key) {
+        if let (Some(cache), Some(name)) = (self.name_cache.get(), super::file_name::name_of(key)) {
+            cache.forget_name(&name);
+        }
+    }
+
+    /// Asks the kernel to forget an inode for each new one above the limit.
+    fn limit_inodes(&self) {
+        if let Some(key) = self.inodes.surplus() {
+            self.forget_name(&key);
+        }
+    }
+}
+
+impl<S: BlobStore> Drop for FileSystem<S> {
+    fn drop(&mut self) {
+        self.relief.abort();
+    }
+}
+
+/// A key that was re-pointed or removed before anything was written to it is no failure: the operation goes to what
+/// is there now.
+fn look_again(error: FsError) -> FsError {
+    match error {
+        FsError::Store(ClientError::KeyChanged { .. } | ClientError::KeyNotFound { .. }) => FsError::LookAgain,
+        FsError::Store(ClientError::KeyExists { .. }) => FsError::Exists,
+        other => other,
+    }
+}

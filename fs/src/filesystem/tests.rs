@@ -1,0 +1,10 @@
+//! The file system on a store in memory.
+
+mod bounds;
+mod commands;
+mod directory;
+mod faults;
+mod kernel;
+mod model;
+mod other_mounts;
+mod sessions;

@@ -1,0 +1,254 @@
+//! Random operations against files that are plain byte vectors.
+//!
+//! Two names; at most one handle that writes and one that reads on each. After every operation what this mount
+//! reads must be what was written, and what everybody else reads must be the last commit, whole.
+
+use proptest::prelude::{Just, ProptestConfig, Strategy, any, prop_assert_eq, prop_oneof, proptest};
+use proptest::test_runner::TestCaseError;
+
+use super::kernel::{APPEND, Kernel, READ, ROW, TRUNCATE, WRITE, pattern};
+use crate::filesystem::fake_store::FakeStore;
+use crate::filesystem::{FileSystemOptions, FsError};
+
+const NAMES: [&str; 2] = ["a", "b"];
+
+#[derive(Debug, Clone)]
+enum Step {
+    Open { kind: u8 },
+    Write { offset: usize, length: usize, seed: u8 },
+    Resize { size: usize },
+    Flush,
+    Sync,
+    Close,
+    Unlink,
+    Rename,
+    Check,
+}
+
+/// A file as the model has it.
+#[derive(Debug, Clone, Default)]
+struct File {
+    /// What this mount shows; `None`: no such name.
+    here: Option<Vec<u8>>,
+    /// What the store has under the name.
+    elsewhere: Option<Vec<u8>>,
+    /// The handle that writes, and whether it appends.
+    writer: Option<(u64, bool)>,
+    is_deliberate: bool,
+}
+
+fn offsets() -> impl Strategy<Value = usize> {
+    prop_oneof![0..4 * ROW, (0..5_usize).prop_map(|row| row * ROW), (0..9_usize).prop_map(|cell| cell * ROW / 2 + 1)]
+}
+
+fn step() -> impl Strategy<Value = (usize, Step)> {
+    let write = (offsets(), prop_oneof![1..200_usize, 1..3 * ROW, Just(ROW)], any::<u8>())
+        .prop_map(|(offset, length, seed)| Step::Write { offset, length, seed });
+    let kind = prop_oneof![
+        3 => any::<u8>().prop_map(|kind| Step::Open { kind }),
+        8 => write,
+        2 => offsets().prop_map(|size| Step::Resize { size }),
+        2 => Just(Step::Flush),
+        1 => Just(Step::Sync),
+        2 => Just(Step::Close),
+        1 => Just(Step::Unlink),
+        1 => Just(Step::Rename),
+        2 => Just(Step::Check),
+    ];
+    (0..NAMES.len(), kind)
+}
+
+struct Run {
+    kernel: Kernel,
+    files: [File; 2],
+}
+
+impl Run {
+    async fn step(&mut self, index: usize, step: Step) -> Result<(), TestCaseError> {
+        let name = NAMES[index];
+        match step {
+            Step::Open { kind } => self.open(index, kind).await,
+            Step::Write { offset, length, seed } => self.write(index, offset, &pattern(length, seed)).await,
+            Step::Resize { size } => self.resize(index, size).await,
+            Step::Flush | Step::Sync => self.flush(index, matches!(step, Step::Sync)).await,
+            Step::Close => self.close(index).await,
+            Step::Unlink => {
+                let file = &mut self.files[index];
+                let expected = if file.here.is_some() { Ok(()) } else { Err(FsError::NotFound) };
+                prop_assert_eq!(self.kernel.unlink(name).await, expected);
+                let writer = file.writer.take();
+                *file = File::default();
+                if let Some((handle, _)) = writer {
+                    prop_assert_eq!(self.kernel.close(handle).await, Ok(()));
+                }
+            }
+            Step::Rename => self.rename(index).await?,
+            Step::Check => {}
+        }
+        self.check().await
+    }
+
+    async fn open(&mut self, index: usize, kind: u8) {
+        let file = &mut self.files[index];
+        if file.writer.is_some() {
+            return;
+        }
+        let mode = [WRITE, TRUNCATE, APPEND][usize::from(kind % 3)];
+        let handle = self.kernel.open(NAMES[index], mode).await.unwrap();
+        file.writer = Some((handle, mode.appends));
+        file.is_deliberate = false;
+        match &mut file.here {
+            Some(bytes) if mode.truncates => bytes.clear(),
+            Some(_) => {}
+            none => *none = Some(Vec::new()),
+        }
+    }
+
+    async fn write(&mut self, index: usize, offset: usize, data: &[u8]) {
+        let file = &mut self.files[index];
+        let (Some((handle, appends)), Some(bytes)) = (file.writer, &mut file.here) else { return };
+        let offset = if appends { bytes.len() } else { offset };
+        self.kernel.write(handle, offset as u64, data).await.unwrap();
+        let end = offset + data.len();
+        bytes.resize(bytes.len().max(end), 0);
+        bytes[offset..end].copy_from_slice(data);
+    }
+
+    async fn resize(&mut self, index: usize, size: usize) {
+        let file = &mut self.files[index];
+        let Some(bytes) = &mut file.here else { return };
+        self.kernel.truncate(NAMES[index], size as u64).await.unwrap();
+        bytes.resize(size, 0);
+        file.is_deliberate = true;
+        if file.writer.is_none() {
+            file.elsewhere = file.here.clone();
+        }
+    }
+
+    async fn flush(&mut self, index: usize, sync: bool) {
+        let file = &mut self.files[index];
+        let Some((handle, _)) = file.writer else { return };
+        if sync {
+            self.kernel.files.sync(handle).await.unwrap();
+            file.is_deliberate = true;
+        } else {
+            self.kernel.flush(handle).await.unwrap();
+        }
+        if file.is_deliberate || file.here.as_ref().is_some_and(|bytes| !bytes.is_empty()) {
+            file.elsewhere = file.here.clone();
+        }
+    }
+
+    async fn close(&mut self, index: usize) {
+        let file = &mut self.files[index];
+        let Some((handle, _)) = file.writer.take() else { return };
+        self.kernel.close(handle).await.unwrap();
+        file.elsewhere = file.here.clone();
+    }
+
+    async fn rename(&mut self, index: usize) -> Result<(), TestCaseError> {
+        let (from, to) = (index, 1 - index);
+        let renamed = self.kernel.rename(NAMES[from], NAMES[to]).await;
+        if self.files[from].here.is_none() {
+            prop_assert_eq!(renamed, Err(FsError::NotFound));
+            return Ok(());
+        }
+        prop_assert_eq!(renamed, Ok(()));
+        let mut moved = std::mem::take(&mut self.files[from]);
+        let replaced = std::mem::take(&mut self.files[to]);
+        // A file that the store has under the old name is brought up to date there first.
+        match moved.elsewhere {
+            Some(_) => moved.elsewhere = moved.here.clone(),
+            None => moved.elsewhere = replaced.elsewhere,
+        }
+        self.files[to] = moved;
+        if let Some((handle, _)) = replaced.writer {
+            prop_assert_eq!(self.kernel.close(handle).await, Ok(()));
+        }
+        Ok(())
+    }
+
+    async fn check(&self) -> Result<(), TestCaseError> {
+        for (name, file) in NAMES.iter().zip(&self.files) {
+            let here = match self.kernel.cat(name).await {
+                Ok(bytes) => Some(bytes),
+                Err(FsError::NotFound) => None,
+                Err(error) => return Err(TestCaseError::fail(format!("cat {name}: {error}"))),
+            };
+            prop_assert_eq!(
+                here.as_deref().map(<[u8]>::len),
+                file.here.as_deref().map(<[u8]>::len),
+                "length of {}",
+                name
+            );
+            prop_assert_eq!(here == file.here, true, "bytes of {} here", name);
+            prop_assert_eq!(self.kernel.elsewhere(name) == file.elsewhere, true, "bytes of {} elsewhere", name);
+        }
+        Ok(())
+    }
+}
+
+fn run(steps: Vec<(usize, Step)>, row_memory_bytes: usize) -> Result<(), TestCaseError> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+    runtime.block_on(async {
+        let layout = cairn_codec::Layout::new(2, 1, super::kernel::CELL_BYTES, 1 << 20).unwrap();
+        let options = FileSystemOptions { row_memory_bytes, ..FileSystemOptions::default() };
+        let mut run = Run { kernel: Kernel::on(FakeStore::new(layout), options), files: Default::default() };
+        for (index, step) in steps {
+            run.step(index, step).await?;
+        }
+        for index in 0..NAMES.len() {
+            run.close(index).await;
+        }
+        run.check().await?;
+        prop_assert_eq!(run.kernel.store.open_segments(), 0, "every segment is sealed or given up");
+        prop_assert_eq!(run.kernel.files.inode_count(), 0, "every look-up was given back");
+        Ok(())
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(300))]
+
+    #[test]
+    fn files_hold_what_was_written(steps in proptest::collection::vec(step(), 1..40)) {
+        run(steps, 1 << 20)?;
+    }
+
+    #[test]
+    fn files_hold_what_was_written_with_memory_for_one_row(steps in proptest::collection::vec(step(), 1..40)) {
+        run(steps, ROW)?;
+    }
+
+    #[test]
+    fn reads_in_the_middle_agree(
+        writes in proptest::collection::vec((offsets(), 1..2 * ROW, any::<u8>()), 1..8),
+        reads in proptest::collection::vec((offsets(), 1..2 * ROW), 1..8),
+    ) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+        runtime.block_on(async {
+            let kernel = Kernel::new();
+            let handle = kernel.open("f", WRITE).await.unwrap();
+            let mut model: Vec<u8> = Vec::new();
+            for (offset, length, seed) in writes {
+                let data = pattern(length, seed);
+                kernel.write(handle, offset as u64, &data).await.unwrap();
+                model.resize(model.len().max(offset + length), 0);
+                model[offset..offset + length].copy_from_slice(&data);
+            }
+            for (offset, length) in &reads {
+                let expected = &model[(*offset).min(model.len())..(offset + length).min(model.len())];
+                let read = kernel.files.read(handle, *offset as u64, *length).await.unwrap();
+                prop_assert_eq!(&read[..] == expected, true);
+            }
+            kernel.close(handle).await.unwrap();
+            let reader = kernel.open("f", READ).await.unwrap();
+            for (offset, length) in &reads {
+                let expected = &model[(*offset).min(model.len())..(offset + length).min(model.len())];
+                let read = kernel.files.read(reader, *offset as u64, *length).await.unwrap();
+                prop_assert_eq!(&read[..] == expected, true);
+            }
+            Ok(())
+        })?;
+    }
+}

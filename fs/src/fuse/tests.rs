@@ -1,0 +1,192 @@
+//! Programs on a real mount of a store in memory: what they print, and what everybody else sees afterwards.
+//!
+//! Without /dev/fuse these tests fail, unless `CAIRN_NO_FUSE=1` is set.
+
+use std::path::PathBuf;
+use std::process::Output;
+
+use cairn_codec::Layout;
+use tempfile::TempDir;
+
+use super::{Mount, MountOptions};
+use crate::client::ClientError;
+use crate::filesystem::fake_store::{Call, FakeStore};
+
+struct Mounted {
+    mount: Mount<FakeStore>,
+    store: FakeStore,
+    directory: TempDir,
+}
+
+async fn mounted() -> Option<Mounted> {
+    if std::env::var_os("CAIRN_NO_FUSE").is_some_and(|value| value == "1") {
+        return None;
+    }
+    let store = FakeStore::new(Layout::new(2, 1, 4096, 1 << 20).unwrap());
+    let directory = tempfile::tempdir().unwrap();
+    let mount = Mount::new(store.clone(), MountOptions::default(), directory.path()).await.unwrap();
+    Some(Mounted { mount, store, directory })
+}
+
+impl Mounted {
+    /// Runs a shell in the mounted directory.
+    async fn shell(&self, script: &str) -> Output {
+        let mut command = tokio::process::Command::new("bash");
+        command.arg("-c").arg(script).current_dir(self.directory.path());
+        command.output().await.unwrap()
+    }
+
+    async fn succeeds(&self, script: &str) -> String {
+        let output = self.shell(script).await;
+        let errors = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{script}: {} {errors}", output.status);
+        assert_eq!(errors, "", "{script}");
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    async fn fails(&self, script: &str, with: &str) {
+        let output = self.shell(script).await;
+        let errors = String::from_utf8_lossy(&output.stderr);
+        assert!(!output.status.success(), "{script} succeeds");
+        assert!(errors.contains(with), "{script}: {errors}");
+    }
+
+    fn elsewhere(&self, name: &str) -> Option<String> {
+        self.store.bytes(name).map(|bytes| String::from_utf8(bytes.to_vec()).unwrap())
+    }
+
+    async fn unmount(self) {
+        let drained = self.mount.unmount().await.unwrap();
+        assert_eq!(drained.lost, []);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn shells_and_their_children_write_what_they_should() {
+    let Some(mounted) = mounted().await else { return };
+    mounted.succeeds("echo hi > f").await;
+    assert_eq!(mounted.elsewhere("f").as_deref(), Some("hi\n"));
+    mounted.succeeds("exec 3>two; echo a>&3; echo b>&3").await;
+    assert_eq!(mounted.elsewhere("two").as_deref(), Some("a\nb\n"));
+    mounted.succeeds("( echo a; /bin/echo b; echo c ) > children").await;
+    assert_eq!(mounted.succeeds("cat children").await, "a\nb\nc\n");
+    mounted.succeeds("for i in 1 2 3; do /bin/echo $i; done > loop").await;
+    assert_eq!(mounted.succeeds("cat loop").await, "1\n2\n3\n");
+    mounted.succeeds("echo more >> f; echo new > two").await;
+    assert_eq!(mounted.succeeds("cat f two").await, "hi\nmore\nnew\n");
+    assert_eq!(mounted.succeeds("> empty; touch touched; stat -c '%n %s' empty touched").await, "empty 0\ntouched 0\n");
+    assert_eq!(mounted.elsewhere("touched").as_deref(), Some(""));
+    assert_eq!(mounted.succeeds("ls").await, "children\nempty\nf\nloop\ntouched\ntwo\n");
+    assert_eq!(mounted.succeeds("rm children loop touched two; ls").await, "empty\nf\n");
+    mounted.unmount().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_late_writer_amends_what_others_read_already() {
+    let Some(mounted) = mounted().await else { return };
+    let script = "mkfifo $TMP/go; { echo a; (read < $TMP/go; echo late)& } > f; cat f; echo > $TMP/go; wait";
+    let scratch = tempfile::tempdir().unwrap();
+    let script = script.replace("$TMP", scratch.path().to_str().unwrap());
+    assert_eq!(mounted.succeeds(&script).await, "a\n");
+    assert_eq!(mounted.succeeds("until [ \"$(cat f)\" = $'a\\nlate' ]; do :; done; cat f").await, "a\nlate\n");
+    mounted.unmount().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn copies_are_what_they_copy() {
+    let Some(mounted) = mounted().await else { return };
+    let scratch = tempfile::tempdir().unwrap();
+    let source = scratch.path().join("source");
+    let lines: Vec<String> = (0..200_000).map(|line| line.to_string()).collect();
+    let text = lines.join("\n");
+    std::fs::write(&source, &text).unwrap();
+    let source = source.to_str().unwrap();
+    mounted.succeeds(&format!("cp {source} a && cp a b && cp -p {source} c && cmp a b && cmp {source} c")).await;
+    assert_eq!(mounted.elsewhere("b").as_deref(), Some(text.as_str()));
+    mounted.succeeds(&format!("cp {source} a && cmp {source} a && mv {source} d && cmp a d")).await;
+    mounted.succeeds("install -m 600 a e && [ $(stat -c %a e) = 600 ] && cmp a e").await;
+    mounted.succeeds("truncate -s 100000 e && head -c 100000 a | cmp - e").await;
+    mounted.succeeds("head -c 200000 a > g && truncate -s 300000 g && [ $(stat -c %s g) = 300000 ]").await;
+    mounted
+        .succeeds("dd if=a of=e bs=1000 seek=7 count=3 conv=notrunc status=none; [ $(stat -c %s e) = 100000 ]")
+        .await;
+    mounted.succeeds("cp --sparse=always a h && cmp a h && truncate -s 50000 holes && cp holes i && cmp holes i").await;
+    mounted.succeeds("tar cf t a b && sed -i s/1/x/ g && tar xf t && cmp a b").await;
+    mounted.unmount().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn opening_right_after_closing_never_fails() {
+    let Some(mounted) = mounted().await else { return };
+    let script = "for i in $(seq 300); do echo $i > f; [ $(< f) = $i ] || exit 1; echo x >> f; [ $(wc -l < f) = 2 ] || exit 2; done";
+    mounted.succeeds(script).await;
+    let script = "for j in 1 2 3; do ( for i in $(seq 100); do echo $i > g || exit 1; cat g > /dev/null || exit 2; done ) & loops=\"$loops $!\"; done; for loop in $loops; do wait $loop || exit 3; done";
+    mounted.succeeds(script).await;
+    mounted.unmount().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_the_directory_is_not_for_is_refused() {
+    let Some(mounted) = mounted().await else { return };
+    mounted.succeeds("echo a > a").await;
+    mounted.fails("mkdir d", "Operation not permitted").await;
+    mounted.fails("ln -s a b", "Operation not permitted").await;
+    mounted.fails("ln a b", "Operation not permitted").await;
+    mounted.fails("mkfifo p", "Operation not permitted").await;
+    mounted.fails("cat nothing", "No such file or directory").await;
+    mounted.fails(&format!("echo > {}", "k".repeat(256)), "File name too long").await;
+    mounted.fails("echo > $'\\xff'", "Invalid or incomplete").await;
+    mounted.fails("fallocate -l 100 a", "not supported").await;
+    mounted.fails("truncate -s 2T a", "File too large").await;
+    assert_eq!(mounted.succeeds("cat a; echo $(df --output=size . | tail -1)").await, "a\n1048576\n");
+    mounted.unmount().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn failures_reach_the_program() {
+    let Some(mounted) = mounted().await else { return };
+    let full = || ClientError::NoSpace { why: "node-1 is full".to_owned() };
+    mounted.store.fail_next(Call::Begin, full());
+    mounted.fails("echo a > a", "No space left on device").await;
+    mounted.store.fail_next(Call::Commit, full());
+    mounted.fails("cp /etc/passwd b", "No space left on device").await;
+    assert_eq!(mounted.elsewhere("b"), None);
+    let nodes = ClientError::TooFewNodes { needed: "5".into(), serving: "4".into(), missing: "node-1".into() };
+    mounted.store.fail_next(Call::Begin, nodes);
+    mounted.fails("cp /etc/passwd b", "No route to host").await;
+    assert_eq!(mounted.succeeds("ls").await, "");
+    mounted.unmount().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_directory_in_use_is_detached_and_its_files_are_committed() {
+    let Some(mounted) = mounted().await else { return };
+    let path: PathBuf = mounted.directory.path().join("open");
+    let mut file = std::fs::File::create(&path).unwrap();
+    let writing = tokio::task::spawn_blocking(move || {
+        std::io::Write::write_all(&mut file, b"written").unwrap();
+        file
+    });
+    let file = writing.await.unwrap();
+    let unmounting = tokio::spawn(mounted.mount.unmount());
+    let holder = tokio::task::spawn_blocking(move || {
+        // Held until the directory is detached, then closed, so that the session can end.
+        while path.exists() {
+            std::thread::yield_now();
+        }
+        drop(file);
+    });
+    holder.await.unwrap();
+    let drained = unmounting.await.unwrap().unwrap();
+    assert_eq!(drained.lost, []);
+    assert_eq!(mounted.store.bytes("open").as_deref(), Some(&b"written"[..]));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_mount_unmounted_by_somebody_else_ends() {
+    let Some(mounted) = mounted().await else { return };
+    let ended = mounted.mount.ended();
+    mounted.succeeds(&format!("cd / && umount {}", mounted.directory.path().display())).await;
+    ended.await;
+    mounted.unmount().await;
+}
