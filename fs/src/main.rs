@@ -1,2 +1,7 @@
 //! The `cairn` command.
-fn main() {}
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    cairn_fs::cli::main()
+}

@@ -1,0 +1,155 @@
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::time::Duration;
+
+use bytes::Bytes;
+use cairn_proto::ids::BootId;
+use cairn_proto::wire::{GetStatusResponse, NodeState};
+use tokio::net::TcpStream;
+
+use super::DevSettings;
+use super::daemon::{Daemon, DaemonKind};
+use crate::cli::mount::mount_point;
+use crate::client::{Client, ClientError, ClientOptions};
+use crate::fuse::mounted_at;
+
+/// How long one look at the masters may take; then it is a cluster that does not answer.
+const LOOK_DEADLINE: Duration = Duration::from_secs(1);
+
+/// What the elected master says of the daemons.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Observation {
+    /// Whether an elected master answered at all.
+    pub(crate) elected: bool,
+    masters: BTreeMap<String, MasterSeen>,
+    nodes: BTreeMap<String, NodeSeen>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct MasterSeen {
+    reachable: bool,
+    elected: bool,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct NodeSeen {
+    active: bool,
+    boot: Bytes,
+}
+
+impl From<GetStatusResponse> for Observation {
+    fn from(status: GetStatusResponse) -> Self {
+        let masters = status
+            .masters
+            .into_iter()
+            .map(|master| (master.name, MasterSeen { reachable: master.reachable, elected: master.elected }));
+        let nodes = status.nodes.into_iter().map(|node| {
+            let active = node.state() == NodeState::Active;
+            (node.name, NodeSeen { active, boot: node.boot })
+        });
+        Self { elected: true, masters: masters.collect(), nodes: nodes.collect() }
+    }
+}
+
+impl Observation {
+    /// Whether the masters count this master or node as serving.
+    pub(crate) fn serves(&self, daemon: &Daemon) -> bool {
+        match daemon.kind {
+            DaemonKind::Master => self.masters.get(&daemon.name).is_some_and(|master| master.reachable),
+            DaemonKind::Node => self.nodes.get(&daemon.name).is_some_and(|node| node.active),
+            DaemonKind::Mount => true,
+        }
+    }
+
+    /// Whether it is the elected master.
+    pub(crate) fn is_elected(&self, daemon: &Daemon) -> bool {
+        daemon.kind == DaemonKind::Master && self.masters.get(&daemon.name).is_some_and(|master| master.elected)
+    }
+
+    /// The process life of a node that the masters know, as text.
+    pub(crate) fn boot(&self, daemon: &Daemon) -> Option<String> {
+        let node = self.nodes.get(&daemon.name)?;
+        BootId::from_wire(&node.boot).ok().map(|boot| boot.to_string())
+    }
+}
+
+/// Looks at the cluster again and again over one connection.
+#[derive(Default)]
+pub(crate) struct Observer {
+    client: Option<Client>,
+    masters: Vec<String>,
+}
+
+impl Observer {
+    pub(crate) fn of(settings: &DevSettings) -> Self {
+        Self { client: None, masters: settings.master_addresses() }
+    }
+
+    /// What the elected master says; nothing, where none answers.
+    pub(crate) async fn look(&mut self) -> Observation {
+        self.status().await.map(Observation::from).unwrap_or_default()
+    }
+
+    async fn status(&mut self) -> Result<GetStatusResponse, ClientError> {
+        let client = if let Some(client) = &self.client {
+            client
+        } else {
+            let mut options = ClientOptions::new(self.masters.clone(), "dev");
+            options.deadline = LOOK_DEADLINE;
+            self.client.insert(Client::connect(options).await?)
+        };
+        client.status().await
+    }
+}
+
+/// Whether something accepts connections at a daemon's address, or is mounted there.
+pub(crate) async fn answers(daemon: &Daemon) -> bool {
+    match daemon.kind {
+        DaemonKind::Master | DaemonKind::Node => TcpStream::connect(&daemon.address).await.is_ok(),
+        DaemonKind::Mount => is_mounted(Path::new(&daemon.address)),
+    }
+}
+
+fn is_mounted(path: &Path) -> bool {
+    let Ok(point) = mount_point(path) else { return false };
+    mounted_at(&point).is_ok_and(|entry| entry.is_some_and(|entry| entry.is_cairn()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Observation;
+    use crate::cli::dev::daemon::daemons;
+    use crate::cli::dev::directory::ClusterDirectory;
+    use crate::cli::dev::settings::RequestedSettings;
+    use cairn_proto::wire::{GetStatusResponse, MasterStatus, NodeInfo, NodeState};
+    use std::path::Path;
+
+    #[test]
+    fn a_daemon_serves_when_the_elected_master_says_so() {
+        let settings = RequestedSettings::default().create(7000).unwrap();
+        let daemons = daemons(&ClusterDirectory::at(Path::new("/d")).unwrap(), &settings);
+        let master = |name: &str, reachable, elected| MasterStatus {
+            name: name.to_owned(),
+            reachable,
+            elected,
+            ..MasterStatus::default()
+        };
+        let node = |name: &str, state: NodeState| NodeInfo {
+            name: name.to_owned(),
+            boot: vec![0xab; 16].into(),
+            state: state.into(),
+            ..NodeInfo::default()
+        };
+        let seen = Observation::from(GetStatusResponse {
+            masters: vec![master("master-1", true, true), master("master-2", false, false)],
+            nodes: vec![node("node-1", NodeState::Active), node("node-2", NodeState::Suspect)],
+            ..GetStatusResponse::default()
+        });
+        let serving: Vec<&str> =
+            daemons.iter().filter(|daemon| seen.serves(daemon)).map(|daemon| daemon.name.as_str()).collect();
+        assert_eq!(serving, ["master-1", "node-1"]);
+        assert!(seen.is_elected(&daemons[0]) && !seen.is_elected(&daemons[1]));
+        assert_eq!(seen.boot(&daemons[3]).as_deref(), Some("abababab-abab-abab-abab-abababababab"));
+        assert_eq!(seen.boot(&daemons[8]), None);
+    }
+}

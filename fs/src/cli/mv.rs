@@ -1,0 +1,37 @@
+use cairn_proto::records::Key;
+use clap::Args;
+
+use super::cluster::ClusterArguments;
+use super::{ExitStatus, Failure};
+
+/// `cairn mv`: renames a key, atomically replacing the new one.
+#[derive(Debug, Args)]
+pub(crate) struct MvArguments {
+    /// Key to rename
+    old: String,
+
+    /// Its new name
+    new: String,
+
+    /// Fail if the new key exists
+    #[arg(short = 'n')]
+    no_replace: bool,
+
+    #[command(flatten)]
+    cluster: ClusterArguments,
+}
+
+impl MvArguments {
+    pub(crate) fn subject(&self) -> String {
+        format!("mv {} {}", self.old, self.new)
+    }
+
+    pub(crate) async fn run(self) -> Result<ExitStatus, Failure> {
+        let (old, new) = (Key::try_from(self.old)?, Key::try_from(self.new)?);
+        let client = self.cluster.connect("mv").await?;
+        let result = client.rename(&old, &new, self.no_replace).await;
+        client.close().await;
+        result?;
+        Ok(ExitStatus::Done)
+    }
+}
