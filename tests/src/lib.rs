@@ -1,1 +1,29 @@
 //! See `DESIGN.md`.
+
+pub mod bench;
+pub mod binary;
+pub mod disk_usage;
+pub mod finished;
+pub mod fuse;
+pub mod process;
+pub mod resident;
+pub mod scale;
+pub mod status;
+pub mod tools;
+pub mod wait;
+pub mod workload;
+
+mod dev_cluster;
+mod foreground;
+mod machine;
+mod mount;
+mod options;
+mod watchdog;
+
+pub use dev_cluster::{COMMAND_DEADLINE, DevCluster};
+pub use finished::Finished;
+pub use foreground::ForegroundDaemon;
+pub use machine::Machine;
+pub use mount::Mount;
+pub use options::ClusterOptions;
+pub use process::Process;

@@ -1,0 +1,16 @@
+//! The same work on any mounted directory, and comparisons of what each took.
+
+mod cold;
+mod comparison;
+mod figures;
+mod files;
+mod gluster;
+mod report;
+mod subject;
+mod work;
+
+pub use cold::{ColdError, DropPageCache, MakeCold};
+pub use comparison::{ComparisonOptions, compare};
+pub use figures::{Figure, Figures, ROWS};
+pub use report::Report;
+pub use work::{Amount, WorkError, work};

@@ -1,0 +1,118 @@
+//! The same work on any mounted directory: see `DESIGN.md`.
+
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use cairn_tests::bench::{Amount, ComparisonOptions, DropPageCache, Figure, WorkError, compare, work};
+use cairn_tests::binary::profile_directory;
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// The same work on any mounted directory, and comparisons of what each took.
+#[derive(Debug, Parser)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// One round on a directory that exists
+    Work {
+        /// The directory
+        dir: PathBuf,
+        /// Its name in the output
+        #[arg(long, default_value = "directory")]
+        label: String,
+        /// One JSON document instead of a line for each row
+        #[arg(long)]
+        json: bool,
+        #[command(flatten)]
+        amount: AmountArguments,
+    },
+    /// Rounds on a new dev cluster, on the bare disk and on peers, in turn
+    Run {
+        /// Compare with this too
+        #[arg(long)]
+        peer: Vec<Peer>,
+        /// Rounds of each
+        #[arg(long, default_value_t = 3)]
+        rounds: usize,
+        /// Folder for bench.md and bench.json [default: `bench` beside this program]
+        #[arg(long)]
+        output: Option<PathBuf>,
+        #[command(flatten)]
+        amount: AmountArguments,
+    },
+}
+
+#[derive(Debug, Clone, Copy, Args)]
+struct AmountArguments {
+    /// Size of the big file
+    #[arg(long, default_value_t = 1024)]
+    mib: u32,
+    /// Number of small files
+    #[arg(long, default_value_t = 1000)]
+    files: u32,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Peer {
+    Gluster,
+}
+
+#[derive(Debug, thiserror::Error)]
+enum BenchError {
+    #[error(transparent)]
+    Work(#[from] WorkError),
+    #[error("cannot write the output: {0}")]
+    Output(#[from] io::Error),
+}
+
+impl From<AmountArguments> for Amount {
+    fn from(arguments: AmountArguments) -> Self {
+        Self { mib: arguments.mib, files: arguments.files }
+    }
+}
+
+fn main() -> ExitCode {
+    let result = match Arguments::parse().command {
+        Command::Work { dir, label, json, amount } => one_round(&dir, &label, json, amount.into()),
+        Command::Run { peer, rounds, output, amount } => {
+            let options = ComparisonOptions { gluster: peer.contains(&Peer::Gluster), rounds, amount: amount.into() };
+            comparison(&options, &output.unwrap_or_else(|| profile_directory().join("bench")))
+        }
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            writeln!(io::stderr(), "cairn-bench: {error}").expect("standard error is open");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn one_round(dir: &Path, label: &str, json: bool, amount: Amount) -> Result<(), BenchError> {
+    let figures = work(dir, amount, &mut DropPageCache, &mut |figure| {
+        if !json {
+            show(label, figure);
+        }
+    })?;
+    if json {
+        let document = serde_json::json!({ "label": label, "results": figures });
+        writeln!(io::stdout(), "{document}")?;
+    }
+    Ok(())
+}
+
+fn comparison(options: &ComparisonOptions, output: &Path) -> Result<(), BenchError> {
+    let report = compare(options, &mut |subject, round, figure| show(&format!("{subject} #{round}"), figure))?;
+    report.write(output)?;
+    writeln!(io::stdout(), "\n{}\nwritten to {}", report.markdown(), output.display())?;
+    Ok(())
+}
+
+fn show(label: &str, figure: &Figure) {
+    let line = writeln!(io::stdout(), "{label:12} {:34} {:12.1} {}", figure.row, figure.value, figure.unit);
+    line.expect("standard output is open");
+}

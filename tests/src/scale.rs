@@ -1,0 +1,27 @@
+//! How large the tests are: small enough for every change, or the figures the project promises.
+
+/// Sizes of the end-to-end tests.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Scale {
+    /// Size of the big file.
+    pub big_file_bytes: u64,
+    /// Files in a tree.
+    pub tree_files: usize,
+    /// Size of each of the four files that are written at once.
+    pub parallel_file_bytes: u64,
+}
+
+const MIB: u64 = 1 << 20;
+
+/// For every change: minutes on two cores.
+pub const EVERY_CHANGE: Scale = Scale { big_file_bytes: 256 * MIB, tree_files: 200, parallel_file_bytes: 512 * MIB };
+/// The promised figures.
+pub const FULL: Scale = Scale { big_file_bytes: 1024 * MIB, tree_files: 1000, parallel_file_bytes: 2048 * MIB };
+
+impl Scale {
+    /// [`FULL`] where `CAIRN_FULL=1` is set, [`EVERY_CHANGE`] otherwise.
+    #[must_use]
+    pub fn from_environment() -> Self {
+        if std::env::var_os("CAIRN_FULL").is_some_and(|value| value == "1") { FULL } else { EVERY_CHANGE }
+    }
+}

@@ -1,0 +1,21 @@
+//! End-to-end tests: real daemons, a real kernel mount, the programs people use.
+//!
+//! One binary, so that its tests share the machine by one lock. `DESIGN.md` says how to run the long versions.
+
+#![allow(clippy::unwrap_used, reason = "all of this binary is test code, functions beside the tests included")]
+
+mod bad_names;
+mod command_line;
+mod copying;
+mod damaged_data;
+mod dead_nodes;
+mod full_nodes;
+mod garbage;
+mod killed_mount;
+mod master_failover;
+mod memory;
+mod refused_starts;
+mod restart;
+mod shell;
+mod stopped_node;
+mod visibility;
