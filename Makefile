@@ -1,0 +1,43 @@
+# What people and CI run. `make help` lists it; every target can be run on a fresh machine.
+
+# Outside the checkout, so that RocksDB, which takes long to compile, is compiled once.
+export CARGO_TARGET_DIR ?= $(HOME)/.cache/cairn/target
+
+# Always the whole workspace and always one profile: a part of it alone has other features, and would compile
+# RocksDB again. --locked: nothing here writes to the tree.
+CARGO_OPTIONS := --release --workspace --locked
+PROGRAMS := $(CARGO_TARGET_DIR)/release
+
+.DEFAULT_GOAL := help
+.PHONY: help setup build demo test verify bench fmt fix
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: ## install what the build needs, where it is missing (Debian, Ubuntu)
+	@.setup/install
+
+build: setup ## build the program `cairn`
+	cargo build $(CARGO_OPTIONS) --bins
+
+demo: build ## start a cluster here, copy a file in and out, kill two nodes, read again
+	@.demo/run $(PROGRAMS)/cairn
+
+test: build ## run all tests; CAIRN_NO_FUSE=1 leaves out those that mount
+	cargo test $(CARGO_OPTIONS)
+
+verify: build ## what CI runs: format, lints and documentation with warnings denied, all tests
+	cargo fmt --all --check
+	cargo clippy $(CARGO_OPTIONS) --all-targets -- --deny warnings
+	RUSTDOCFLAGS="--deny warnings" cargo doc $(CARGO_OPTIONS) --no-deps --document-private-items
+	cargo test $(CARGO_OPTIONS)
+
+bench: build ## measure the codec alone and a mount, with the page cache dropped (needs root)
+	cargo bench --profile release --workspace --locked --bench coding
+	$(PROGRAMS)/cairn-bench run $(BENCH)
+
+fmt: ## format the source
+	cargo fmt --all
+
+fix: setup fmt ## format, and apply what clippy can mend by itself
+	cargo clippy $(CARGO_OPTIONS) --all-targets --fix --allow-dirty --allow-staged
