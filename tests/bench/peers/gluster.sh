@@ -77,6 +77,13 @@ create_volume() {
   gluster_command volume start "$volume"
 }
 
+all_bricks_online() {
+  local online
+  # The bricks and the daemon that heals; long paths are wrapped, so only the end of a line is looked at.
+  online=$(gluster_command volume status "$volume" | grep -c ' Y  *[0-9][0-9]* *$' || true)
+  [ "$online" -gt "$brick_count" ]
+}
+
 mount_volume() {
   mkdir -p "$folder/mnt"
   in_namespace glusterfs --volfile-server="$address" --volfile-id="$volume" "$folder/mnt"
@@ -115,11 +122,15 @@ up() {
   mount_volume
 }
 
+# A stopped volume, because the management daemon starts the bricks of a started one by itself: a second start at the
+# same time leaves the mount with ports on which nobody listens.
 restart() {
   unmount_volume
+  gluster_command volume stop "$volume" force
   end_processes
   start_management
-  gluster_command volume start "$volume" force
+  gluster_command volume start "$volume"
+  wait_for "all bricks are online" all_bricks_online
   mount_volume
 }
 

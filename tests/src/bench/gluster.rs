@@ -1,5 +1,6 @@
 //! `GlusterFS` on this machine, by `bench/peers/gluster.sh`.
 
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -10,6 +11,9 @@ use crate::fuse;
 
 /// Packages may have to be installed.
 const SCRIPT_DEADLINE: Duration = Duration::from_mins(10);
+
+/// In the program, so that it runs wherever the program was copied to.
+const SCRIPT: &str = include_str!("../../bench/peers/gluster.sh");
 
 /// A volume of six bricks, disperse 4+2, mounted; taken down when dropped.
 #[derive(Debug)]
@@ -35,7 +39,11 @@ impl Gluster {
     }
 
     fn script(&self, action: &str) -> Result<(), ColdError> {
-        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("bench/peers/gluster.sh");
+        let script = self.folder.with_extension("sh");
+        fs::write(&script, SCRIPT).map_err(|error| ColdError::Restart {
+            what: "gluster",
+            said: format!("cannot write {}: {error}", script.display()),
+        })?;
         let finished = Finished::of(Command::new("bash").arg(script).arg(action).arg(&self.folder), SCRIPT_DEADLINE);
         if finished.succeeded() {
             return Ok(());
