@@ -31,4 +31,4 @@ pub mod transactions;
 mod fakes;
 
 pub use config::{Config, InvalidConfig, MemberConfig, TimingConfig};
-pub use server::{RunError, run};
+pub use server::{Master, RunError, run};

@@ -5,12 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cairn_proto::MESSAGE_LIMIT_BYTES;
+use cairn_proto::transport::{self, Connector, TcpConnector};
 use cairn_proto::wire::metadata_server::MetadataServer;
 use cairn_proto::wire::registry_server::RegistryServer;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
-use tonic::transport::Server;
-use tonic::transport::server::{Router, TcpIncoming};
+use tonic::service::Routes;
 
 use crate::clock::SystemClock;
 use crate::config::{Config, InvalidConfig};
@@ -21,13 +21,8 @@ use crate::service::{MetadataService, RegistryService};
 use crate::store::{FatalError, LeaseOptions, Member, OpenError, ReplicatedStore, Store, StoreOptions, open};
 use crate::tenure::Surroundings;
 
-const STREAM_WINDOW_BYTES: u32 = 8 << 20;
-const CONNECTION_WINDOW_BYTES: u32 = 32 << 20;
-const FRAME_BYTES: u32 = 1 << 20;
 /// Requests that one connection may have under way.
 const STREAMS_PER_CONNECTION: u32 = 1024;
-const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
-const KEEPALIVE_DEADLINE: Duration = Duration::from_secs(5);
 /// How long giving up the lease may take when the master stops; it runs out by itself otherwise.
 const FAREWELL_DEADLINE: Duration = Duration::from_millis(600);
 /// How long requests under way have to end then.
@@ -69,7 +64,7 @@ pub enum RunError {
     Task(#[from] tokio::task::JoinError),
 }
 
-/// Runs a master until `shutdown` resolves, then gives up its lease and lets requests under way end, within a second.
+/// Runs a master until `shutdown`, then gives up its lease and lets requests under way end, within a second.
 pub async fn run(config: Config, shutdown: impl Future<Output = ()> + Send + 'static) -> Result<(), RunError> {
     let address = config.listen_address()?;
     let listening = TcpListener::bind(address).await;
@@ -83,35 +78,75 @@ async fn run_on(
     listener: TcpListener,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> Result<(), RunError> {
-    let settings = config.settings()?;
-    let options = store_options(&config)?;
-    let dir = options.dir.clone();
-    let (store, raft) = open(options).await.map_err(|error| RunError::Open { dir, error })?;
-    let around = Surroundings {
-        store: Arc::clone(&store) as Arc<dyn Store>,
-        clock: Arc::new(SystemClock),
-        node_client: Arc::new(GrpcNodeClient::default()),
-    };
-    let office = Arc::new(Office::new(around, settings));
-    let router = router(&office, Arc::clone(&store) as Arc<dyn Group>).add_service(raft.into_server());
-    let (retire, close) = (CancellationToken::new(), CancellationToken::new());
-    let mut serving = tokio::spawn(serve(router, listener, close.clone()));
-    let following = tokio::spawn({
-        let (office, retire) = (Arc::clone(&office), retire.clone());
-        async move { office.follow(retire).await }
-    });
+    let master = Master::open(&config, Arc::new(TcpConnector)).await?;
     tracing::info!(name = %config.name, listen = %config.listen, "master serves");
-    let ended = tokio::select! {
-        () = shutdown => Ok(()),
-        fatal = store.fatal() => Err(RunError::Store(fatal)),
-        served = &mut serving => return Err(served?.err().map_or_else(unexpected_end, RunError::Serve)),
-    };
-    retire.cancel();
-    following.await?;
-    farewell(&store).await;
-    close.cancel();
-    serving.await??;
-    ended
+    master.run(|routes, close| serve(routes, listener, close), shutdown).await
+}
+
+/// Serves over TCP until told to stop, then lets requests under way end for a moment.
+pub(crate) async fn serve(
+    routes: Routes,
+    listener: TcpListener,
+    stop: CancellationToken,
+) -> Result<(), tonic::transport::Error> {
+    transport::serve(routes, STREAMS_PER_CONNECTION, transport::tcp_incoming(listener), stop, DRAIN_DEADLINE).await
+}
+
+/// A master whose store is open, and that nobody can reach yet.
+pub struct Master {
+    store: Arc<ReplicatedStore>,
+    office: Arc<Office>,
+    routes: Routes,
+}
+
+impl Master {
+    /// Opens the store of a master, which reaches other masters and nodes by `connector`.
+    pub async fn open(config: &Config, connector: Arc<dyn Connector>) -> Result<Self, RunError> {
+        let settings = config.settings()?;
+        let options = store_options(config, Arc::clone(&connector))?;
+        let dir = options.dir.clone();
+        let (store, raft) = open(options).await.map_err(|error| RunError::Open { dir, error })?;
+        let around = Surroundings {
+            store: Arc::clone(&store) as Arc<dyn Store>,
+            clock: Arc::new(SystemClock),
+            node_client: Arc::new(GrpcNodeClient::new(connector)),
+        };
+        let office = Arc::new(Office::new(around, settings));
+        let routes = routes(&office, Arc::clone(&store) as Arc<dyn Group>).add_service(raft.into_server());
+        Ok(Self { store, office, routes })
+    }
+
+    /// The store.
+    pub fn store(&self) -> &Arc<ReplicatedStore> {
+        &self.store
+    }
+
+    /// Takes part until `shutdown`, then gives up the lease. `serve` serves the services at the master's address until
+    /// its token is cancelled.
+    pub async fn run<S, F>(self, serve: S, shutdown: impl Future<Output = ()>) -> Result<(), RunError>
+    where
+        S: FnOnce(Routes, CancellationToken) -> F,
+        F: Future<Output = Result<(), tonic::transport::Error>> + Send + 'static,
+    {
+        let Self { store, office, routes } = self;
+        let (retire, close) = (CancellationToken::new(), CancellationToken::new());
+        let mut serving = tokio::spawn(serve(routes, close.clone()));
+        let following = tokio::spawn({
+            let retire = retire.clone();
+            async move { office.follow(retire).await }
+        });
+        let ended = tokio::select! {
+            () = shutdown => Ok(()),
+            fatal = store.fatal() => Err(RunError::Store(fatal)),
+            served = &mut serving => return Err(served?.err().map_or_else(unexpected_end, RunError::Serve)),
+        };
+        retire.cancel();
+        following.await?;
+        farewell(&store).await;
+        close.cancel();
+        serving.await??;
+        ended
+    }
 }
 
 fn unexpected_end() -> RunError {
@@ -125,7 +160,7 @@ async fn farewell(store: &ReplicatedStore) {
     }
 }
 
-fn store_options(config: &Config) -> Result<StoreOptions, InvalidConfig> {
+fn store_options(config: &Config, connector: Arc<dyn Connector>) -> Result<StoreOptions, InvalidConfig> {
     let own = config.own_member()?;
     let member = |member: &crate::config::MemberConfig| Member {
         id: member.id,
@@ -143,42 +178,19 @@ fn store_options(config: &Config) -> Result<StoreOptions, InvalidConfig> {
             extension: config.timing.lease_extension,
             buffer: config.timing.lease_buffer,
         },
+        connector,
     })
 }
 
 /// The services of a master, without those that masters serve to one another.
-pub(crate) fn router(office: &Arc<Office>, group: Arc<dyn Group>) -> Router {
+pub(crate) fn routes(office: &Arc<Office>, group: Arc<dyn Group>) -> Routes {
     let metadata = MetadataServer::new(MetadataService::new(Arc::clone(office), group))
         .max_decoding_message_size(MESSAGE_LIMIT_BYTES)
         .max_encoding_message_size(MESSAGE_LIMIT_BYTES);
     let registry = RegistryServer::new(RegistryService::new(Arc::clone(office)))
         .max_decoding_message_size(MESSAGE_LIMIT_BYTES)
         .max_encoding_message_size(MESSAGE_LIMIT_BYTES);
-    Server::builder()
-        .initial_stream_window_size(STREAM_WINDOW_BYTES)
-        .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
-        .max_frame_size(FRAME_BYTES)
-        .max_concurrent_streams(STREAMS_PER_CONNECTION)
-        .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))
-        .http2_keepalive_timeout(Some(KEEPALIVE_DEADLINE))
-        .add_service(metadata)
-        .add_service(registry)
-}
-
-/// Serves until told to stop, then lets requests under way end for a moment.
-pub(crate) async fn serve(
-    router: Router,
-    listener: TcpListener,
-    stop: CancellationToken,
-) -> Result<(), tonic::transport::Error> {
-    let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
-    let mut serving = std::pin::pin!(router.serve_with_incoming_shutdown(incoming, stop.clone().cancelled_owned()));
-    tokio::select! {
-        ended = &mut serving => return ended,
-        () = stop.cancelled() => {}
-    }
-    // A peer that connected and says nothing would hold a graceful stop up for ever.
-    tokio::time::timeout(DRAIN_DEADLINE, serving).await.unwrap_or(Ok(()))
+    Routes::new(metadata).add_service(registry)
 }
 
 #[cfg(test)]

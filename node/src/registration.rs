@@ -3,9 +3,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cairn_proto::ids::ClusterId;
+use cairn_proto::transport::{Liveness, endpoint};
 use cairn_proto::{MESSAGE_LIMIT_BYTES, Refusal, WireRefusal, wire};
 use tokio::time::{sleep, timeout};
-use tonic::transport::{Channel, Endpoint};
+use tonic::transport::Channel;
 use wire::registry_client::RegistryClient;
 
 use crate::identity::IdentityError;
@@ -21,8 +22,7 @@ use ring::Ring;
 /// elected meanwhile, or lost its record of this node, may not know where to ask.
 const SILENCE: Duration = Duration::from_secs(3);
 
-/// One attempt to reach one master.
-const CONNECT_LIMIT: Duration = Duration::from_secs(1);
+/// One attempt to join at one master.
 const JOIN_LIMIT: Duration = Duration::from_secs(3);
 
 /// A clean stop does not wait longer for its announcement.
@@ -79,7 +79,7 @@ impl Registration {
     pub(crate) async fn leave(&mut self) {
         let request = wire::LeaveRequest { node: self.node.id().to_wire(), boot: self.node.admission.boot().to_wire() };
         let leave = async {
-            let mut master = connect(self.ring.current()).await.map_err(|error| error.to_string())?;
+            let mut master = connect(self.ring.current()).await?;
             master.leave(request).await.map_err(|status| status.to_string())
         };
         match timeout(LEAVE_LIMIT, leave).await {
@@ -127,7 +127,7 @@ impl Registration {
         let request = wire::JoinRequest { cluster, node: Some(node) };
         let join = async {
             let mut registry =
-                connect(master).await.map_err(|error| WireRefusal::from(tonic::Status::unavailable(chain(&error))))?;
+                connect(master).await.map_err(|why| WireRefusal::from(tonic::Status::unavailable(why)))?;
             registry.join(request).await.map_err(WireRefusal::from)
         };
         match timeout(JOIN_LIMIT, join).await {
@@ -157,9 +157,9 @@ fn refused(master: &str, refusal: Refusal) -> Result<Outcome, JoinError> {
     }
 }
 
-async fn connect(master: &str) -> Result<RegistryClient<Channel>, tonic::transport::Error> {
-    let endpoint = Endpoint::from_shared(format!("http://{master}"))?.connect_timeout(CONNECT_LIMIT).tcp_nodelay(true);
-    let channel = endpoint.connect().await?;
+async fn connect(master: &str) -> Result<RegistryClient<Channel>, String> {
+    let endpoint = endpoint(master, Liveness::USUAL).map_err(|error| error.to_string())?;
+    let channel = endpoint.connect().await.map_err(|error| chain(&error))?;
     Ok(RegistryClient::new(channel)
         .max_decoding_message_size(MESSAGE_LIMIT_BYTES)
         .max_encoding_message_size(MESSAGE_LIMIT_BYTES))

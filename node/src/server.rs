@@ -2,15 +2,14 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use cairn_proto::transport;
 use cairn_proto::wire::chunks_server::ChunksServer;
 use cairn_proto::wire::node_control_server::NodeControlServer;
 use cairn_proto::{BULK_MESSAGE_LIMIT_BYTES, MESSAGE_LIMIT_BYTES};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
-use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
-use tonic::transport::Server;
-use tonic::transport::server::TcpIncoming;
+use tonic::service::Routes;
 
 use crate::config::{Config, InvalidConfig};
 use crate::fatal::Fatal;
@@ -21,16 +20,8 @@ use crate::registration::{JoinError, Registration};
 use crate::service::{ChunkService, ControlService};
 use crate::store::{MemoryShares, Store, StoreError, StoreOptions};
 
-/// Bytes a peer may send on one stream, and on one connection, before the node has taken them in.
-const STREAM_WINDOW_BYTES: u32 = 8 << 20;
-const CONNECTION_WINDOW_BYTES: u32 = 32 << 20;
-/// One message travels as one frame; the default of 16 KiB costs a third of the throughput.
-const FRAME_BYTES: u32 = 1 << 20;
 /// Streams of one connection: a client keeps one open for each file being written.
 const STREAMS_PER_CONNECTION: u32 = 4_096;
-/// A connection whose peer is gone is closed after these.
-const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
-const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long a stop waits for requests under way. A peer that says nothing would hold it up for ever.
 const STOP_LIMIT: Duration = Duration::from_secs(3);
 
@@ -124,14 +115,9 @@ impl RunningNode {
             self.registration.leave().await;
         }
         self.stop.cancel();
-        match timeout(STOP_LIMIT, &mut self.server).await {
-            Err(_) => {
-                tracing::info!("requests under way were cut off");
-                self.server.abort();
-                ended
-            }
-            Ok(Ok(Ok(()))) => ended,
-            Ok(outcome) => ended.and(Err(RunError::Server(ended_early(outcome)))),
+        match self.server.await {
+            Ok(Ok(())) => ended,
+            outcome => ended.and(Err(RunError::Server(ended_early(outcome)))),
         }
     }
 }
@@ -150,25 +136,14 @@ fn open(config: &Config, shares: MemoryShares, fatal: Fatal) -> Result<(Home, Ar
 }
 
 async fn serve(listener: TcpListener, node: Arc<Node>, stop: CancellationToken) -> Result<(), tonic::transport::Error> {
-    // Nagle's algorithm is set on the listener: the server's own setting is ignored for one handed in.
-    let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
     let chunks = ChunksServer::new(ChunkService::new(Arc::clone(&node)))
         .max_decoding_message_size(BULK_MESSAGE_LIMIT_BYTES)
         .max_encoding_message_size(BULK_MESSAGE_LIMIT_BYTES);
     let control = NodeControlServer::new(ControlService::new(node))
         .max_decoding_message_size(MESSAGE_LIMIT_BYTES)
         .max_encoding_message_size(MESSAGE_LIMIT_BYTES);
-    Server::builder()
-        .initial_stream_window_size(STREAM_WINDOW_BYTES)
-        .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
-        .max_frame_size(FRAME_BYTES)
-        .max_concurrent_streams(STREAMS_PER_CONNECTION)
-        .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))
-        .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
-        .add_service(chunks)
-        .add_service(control)
-        .serve_with_incoming_shutdown(incoming, stop.cancelled_owned())
-        .await
+    let routes = Routes::new(chunks).add_service(control);
+    transport::serve(routes, STREAMS_PER_CONNECTION, transport::tcp_incoming(listener), stop, STOP_LIMIT).await
 }
 
 fn ended_early(outcome: Result<Result<(), tonic::transport::Error>, tokio::task::JoinError>) -> String {

@@ -43,14 +43,14 @@ pub(super) struct Connection {
 
 impl Connection {
     pub(super) async fn open(options: ClientOptions) -> Result<Arc<Self>, ClientError> {
-        let masters = Arc::new(Masters::new(options.masters.clone()).await?);
+        let masters = Arc::new(Masters::new(options.masters.clone(), Arc::clone(&options.connector)).await?);
         let open_segments = Arc::new(OpenSegments::default());
         let sessions = Sessions::new(Arc::clone(&masters), Arc::clone(&open_segments), options.purpose.clone());
         Ok(Arc::new(Self {
             masters,
             open_segments,
             sessions,
-            nodes: Arc::new(Nodes::new()),
+            nodes: Arc::new(Nodes::new(Arc::clone(&options.connector))),
             write_budget: MemoryBudget::new(options.write_memory_bytes),
             read_budget: MemoryBudget::new(options.read_memory_bytes / 2),
             read_ahead_budget: MemoryBudget::new(options.read_memory_bytes / 2),

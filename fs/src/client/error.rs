@@ -175,6 +175,12 @@ impl ClientError {
     }
 }
 
+impl From<cairn_proto::transport::InvalidAddress> for ClientError {
+    fn from(error: cairn_proto::transport::InvalidAddress) -> Self {
+        Self::protocol(error.address(), &error)
+    }
+}
+
 impl From<cairn_proto::records::InvalidKey> for ClientError {
     fn from(error: cairn_proto::records::InvalidKey) -> Self {
         Self::InvalidKey { why: error.to_string() }

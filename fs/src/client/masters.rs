@@ -1,7 +1,9 @@
 use std::collections::HashMap;
 use std::future::Future;
+use std::sync::Arc;
 use std::time::Duration;
 
+use cairn_proto::transport::{Connector, Liveness, channel};
 use cairn_proto::wire::metadata_client::MetadataClient;
 use cairn_proto::{MESSAGE_LIMIT_BYTES, Refusal, WireRefusal};
 use parking_lot::Mutex;
@@ -71,17 +73,18 @@ struct History {
 #[derive(Debug)]
 pub(super) struct Masters {
     configured: Vec<String>,
+    connector: Arc<dyn Connector>,
     ring: Mutex<MasterRing>,
     channels: Mutex<HashMap<String, Channel>>,
 }
 
 impl Masters {
-    pub(super) async fn new(configured: Vec<String>) -> Result<Self, ClientError> {
+    pub(super) async fn new(configured: Vec<String>, connector: Arc<dyn Connector>) -> Result<Self, ClientError> {
         if configured.is_empty() {
             return Err(ClientError::InvalidRequest { why: "no address of a master is given".to_owned() });
         }
         let addresses = resolve(&configured).await;
-        Ok(Self { configured, ring: Mutex::new(MasterRing::new(addresses)), channels: Mutex::default() })
+        Ok(Self { configured, connector, ring: Mutex::new(MasterRing::new(addresses)), channels: Mutex::default() })
     }
 
     /// Sends a request to the elected master, wherever it is. `request` runs once for every attempt.
@@ -170,7 +173,10 @@ impl Masters {
         let mut channels = self.channels.lock();
         let channel = match channels.get(address) {
             Some(channel) => channel.clone(),
-            None => channels.entry(address.to_owned()).or_insert(transport::channel(address)?).clone(),
+            None => {
+                let made = channel(&*self.connector, address, Liveness::USUAL)?;
+                channels.entry(address.to_owned()).or_insert(made).clone()
+            }
         };
         Ok(MetadataClient::new(channel)
             .max_decoding_message_size(MESSAGE_LIMIT_BYTES)

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use cairn_proto::BULK_MESSAGE_LIMIT_BYTES;
 use cairn_proto::ids::{NodeId, SegmentId};
+use cairn_proto::transport::{Connector, Liveness, channel};
 use cairn_proto::wire::chunks_client::ChunksClient;
 use lru::LruCache;
 use parking_lot::Mutex;
@@ -11,8 +12,8 @@ use tokio::sync::Semaphore;
 use tokio::time::Instant;
 use tonic::transport::Channel;
 
+use super::ClientError;
 use super::avoidance::Avoidance;
-use super::{ClientError, transport};
 
 /// How long a node that failed is passed over where others will do.
 const AVOID_NODE: Duration = Duration::from_secs(10);
@@ -29,6 +30,7 @@ const WRITE_STREAMS_PER_NODE: usize = 32;
 /// Connections to the storage nodes, and which of them failed just now.
 #[derive(Debug)]
 pub(super) struct Nodes {
+    connector: Arc<dyn Connector>,
     connections: Mutex<LruCache<String, Arc<NodeConnections>>>,
     /// Nodes that did not answer.
     pub(super) unreachable: Avoidance<NodeId>,
@@ -50,8 +52,9 @@ pub(super) struct NodeConnections {
 }
 
 impl Nodes {
-    pub(super) fn new() -> Self {
+    pub(super) fn new(connector: Arc<dyn Connector>) -> Self {
         Self {
+            connector,
             connections: Mutex::new(LruCache::new(KEPT_NODES)),
             unreachable: Avoidance::new(AVOID_NODE),
             slow: Avoidance::new(AVOID_SLOW_NODE),
@@ -66,7 +69,7 @@ impl Nodes {
         if let Some(found) = connections.get(address) {
             return Ok(Arc::clone(found));
         }
-        let made = Arc::new(NodeConnections::new(address)?);
+        let made = Arc::new(NodeConnections::new(&*self.connector, address)?);
         connections.put(address.to_owned(), Arc::clone(&made));
         Ok(made)
     }
@@ -81,11 +84,12 @@ impl Nodes {
 }
 
 impl NodeConnections {
-    fn new(address: &str) -> Result<Self, ClientError> {
+    fn new(connector: &dyn Connector, address: &str) -> Result<Self, ClientError> {
+        let connect = || channel(connector, address, Liveness::USUAL);
         Ok(Self {
-            small: transport::channel(address)?,
-            bulk_reads: transport::channel(address)?,
-            bulk_writes: transport::channel(address)?,
+            small: connect()?,
+            bulk_reads: connect()?,
+            bulk_writes: connect()?,
             write_streams: Arc::new(Semaphore::new(WRITE_STREAMS_PER_NODE)),
         })
     }

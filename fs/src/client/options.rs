@@ -1,6 +1,8 @@
+use std::sync::Arc;
 use std::time::Duration;
 
 use cairn_codec::Layout;
+use cairn_proto::transport::{Connector, TcpConnector};
 use cairn_proto::wire::Label;
 
 /// How a [`super::Client`] is set up. [`ClientOptions::new`] gives the defaults.
@@ -8,6 +10,8 @@ use cairn_proto::wire::Label;
 pub struct ClientOptions {
     /// Masters as `host:port`; a name that resolves to several addresses counts as all of them.
     pub masters: Vec<String>,
+    /// How masters and nodes are connected to.
+    pub connector: Arc<dyn Connector>,
     /// For people: what opened the session ("mount /mnt/blobs", "put").
     pub purpose: String,
     /// How long a request may take, retries included.
@@ -39,6 +43,7 @@ impl ClientOptions {
     pub fn new(masters: Vec<String>, purpose: impl Into<String>) -> Self {
         Self {
             masters,
+            connector: Arc::new(TcpConnector),
             purpose: purpose.into(),
             deadline: DEADLINE,
             layout: None,

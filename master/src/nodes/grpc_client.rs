@@ -1,28 +1,32 @@
 use std::collections::HashMap;
-use std::time::Duration;
+use std::sync::Arc;
 
 use cairn_proto::ids::{BootId, SegmentId, SessionId};
+use cairn_proto::transport::{Connector, Liveness, channel};
 use cairn_proto::wire::node_control_client::NodeControlClient;
 use cairn_proto::{MESSAGE_LIMIT_BYTES, WireRefusal, wire};
 use parking_lot::Mutex;
-use tonic::transport::{Channel, Endpoint};
+use tonic::transport::Channel;
 use tonic::{Status, async_trait};
 
 use super::NodeClient;
 
 /// Addresses whose connections are kept; with more, all are dropped and made anew.
 const CONNECTIONS_LIMIT: usize = 4096;
-const CONNECT_DEADLINE: Duration = Duration::from_secs(1);
-const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
-const KEEPALIVE_DEADLINE: Duration = Duration::from_secs(5);
 
 /// Calls over gRPC, one connection for each node.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct GrpcNodeClient {
+    connector: Arc<dyn Connector>,
     connections: Mutex<HashMap<String, NodeControlClient<Channel>>>,
 }
 
 impl GrpcNodeClient {
+    /// Nothing is connected before the first call.
+    pub fn new(connector: Arc<dyn Connector>) -> Self {
+        Self { connector, connections: Mutex::default() }
+    }
+
     fn at(&self, address: &str) -> Result<NodeControlClient<Channel>, Status> {
         let mut connections = self.connections.lock();
         if let Some(client) = connections.get(address) {
@@ -31,14 +35,9 @@ impl GrpcNodeClient {
         if connections.len() >= CONNECTIONS_LIMIT {
             connections.clear();
         }
-        let endpoint = Endpoint::from_shared(format!("http://{address}"))
-            .map_err(|error| Status::invalid_argument(format!("node address {address}: {error}")))?
-            .connect_timeout(CONNECT_DEADLINE)
-            .tcp_nodelay(true)
-            .http2_keep_alive_interval(KEEPALIVE_INTERVAL)
-            .keep_alive_timeout(KEEPALIVE_DEADLINE)
-            .keep_alive_while_idle(true);
-        let client = NodeControlClient::new(endpoint.connect_lazy())
+        let channel = channel(&*self.connector, address, Liveness::USUAL)
+            .map_err(|error| Status::invalid_argument(error.to_string()))?;
+        let client = NodeControlClient::new(channel)
             .max_decoding_message_size(MESSAGE_LIMIT_BYTES)
             .max_encoding_message_size(MESSAGE_LIMIT_BYTES);
         connections.insert(address.to_owned(), client.clone());

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cairn_proto::ids::{SegmentId, SessionId};
+use cairn_proto::transport::TcpConnector;
 use cairn_proto::wire::metadata_client::MetadataClient;
 use cairn_proto::wire::registry_client::RegistryClient;
 use cairn_proto::{Refusal, wire};
@@ -12,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use tonic::Status;
 use tonic::transport::Channel;
 
-use super::{RunError, router, run_on, serve};
+use super::{RunError, routes, run_on, serve};
 use crate::clock::SystemClock;
 use crate::config::Config;
 use crate::fakes::{FakeNodeService, FakeNodes, elected_store, settings, written};
@@ -44,12 +45,16 @@ impl Drop for Running {
 }
 
 async fn start(store: Arc<dyn Store>, settings: Settings) -> Running {
-    let around = Surroundings { store, clock: Arc::new(SystemClock), node_client: Arc::new(GrpcNodeClient::default()) };
+    let around = Surroundings {
+        store,
+        clock: Arc::new(SystemClock),
+        node_client: Arc::new(GrpcNodeClient::new(Arc::new(TcpConnector))),
+    };
     let office = Arc::new(Office::new(around, settings));
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap().to_string();
     let stop = CancellationToken::new();
-    tokio::spawn(serve(router(&office, Arc::new(Alone)), listener, stop.clone()));
+    tokio::spawn(serve(routes(&office, Arc::new(Alone)), listener, stop.clone()));
     let until = stop.clone();
     tokio::spawn(async move { office.follow(until).await });
     Running { address, stop }
@@ -272,13 +277,13 @@ async fn a_peer_that_connects_and_says_nothing_does_not_hold_up_the_stop() {
     let around = Surroundings {
         store: Arc::new(MemoryStore::elected()),
         clock: Arc::new(SystemClock),
-        node_client: Arc::new(GrpcNodeClient::default()),
+        node_client: Arc::new(GrpcNodeClient::new(Arc::new(TcpConnector))),
     };
     let office = Arc::new(Office::new(around, settings()));
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let stop = CancellationToken::new();
-    let serving = tokio::spawn(serve(router(&office, Arc::new(Alone)), listener, stop.clone()));
+    let serving = tokio::spawn(serve(routes(&office, Arc::new(Alone)), listener, stop.clone()));
     let _silent = tokio::net::TcpStream::connect(address).await.unwrap();
     stop.cancel();
     tokio::time::timeout(Duration::from_secs(5), serving).await.expect("it stops").unwrap().unwrap();

@@ -147,7 +147,8 @@ async fn start(
 ) -> Result<(Arc<ReplicatedStore>, RaftService), OpenError> {
     let Stored { directory, identity, log, state, state_machine } = stored;
     let log_closed = log.closed();
-    let peers = Arc::new(Peers::new(&options.members, known_cluster(&identity, &state)));
+    let peers =
+        Arc::new(Peers::new(&options.members, known_cluster(&identity, &state), Arc::clone(&options.connector)));
     let network = Network::new(options.master, Arc::clone(&peers));
     let members: Vec<Member> = options.members.iter().map(|member| own_address(member, &options)).collect();
     let group = Group::start(options.master, &members, limits, network, log, state_machine).await?;

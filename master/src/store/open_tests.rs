@@ -2,7 +2,10 @@
 
 use std::fs;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
+
+use cairn_proto::transport::TcpConnector;
 
 use super::raft::LogLimits;
 use super::{LeaseOptions, Member, OpenError, ReplicatedStore, Standing, Store, StoreOptions};
@@ -17,10 +20,11 @@ fn options(dir: &Path, master: u64) -> StoreOptions {
         members: vec![member],
         // Does not run out during a test.
         lease: LeaseOptions { period: Duration::from_mins(2), ..LeaseOptions::default() },
+        connector: Arc::new(TcpConnector),
     }
 }
 
-async fn open(options: StoreOptions) -> Result<std::sync::Arc<ReplicatedStore>, OpenError> {
+async fn open(options: StoreOptions) -> Result<Arc<ReplicatedStore>, OpenError> {
     super::open::open_with(options, LogLimits::default()).await.map(|(store, _)| store)
 }
 

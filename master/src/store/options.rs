@@ -1,5 +1,8 @@
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
+
+use cairn_proto::transport::Connector;
 
 /// One master of the group.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -49,6 +52,8 @@ pub struct StoreOptions {
     pub members: Vec<Member>,
     /// Times of the leader lease.
     pub lease: LeaseOptions,
+    /// How the other masters are connected to.
+    pub connector: Arc<dyn Connector>,
 }
 
 /// One master as this one sees it.

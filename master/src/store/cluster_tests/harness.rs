@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cairn_proto::ids::ClusterId;
+use cairn_proto::transport::TcpConnector;
 use cairn_proto::wire;
 use cairn_proto::wire::raft_client::RaftClient;
 use tempfile::TempDir;
@@ -86,6 +87,7 @@ impl Cluster {
             address: member.address.clone(),
             members: self.members.clone(),
             lease: self.lease,
+            connector: Arc::new(TcpConnector),
         };
         let limits = self.limits;
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();

@@ -2,6 +2,7 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
+use cairn_proto::transport::InvalidAddress;
 use cairn_proto::wire;
 use openraft::errors::{NetworkError, RPCError, ReplicationClosed, StreamingError, Timeout, Unreachable};
 use openraft::network::{RPCOption, RPCTypes, RaftNetworkFactory, RaftNetworkV2};
@@ -16,7 +17,7 @@ use super::convert::{
     InvalidMessage, append_response_from_wire, append_to_wire, snapshot_meta_to_wire, snapshot_response_from_wire,
     transfer_to_wire, vote_request_to_wire, vote_response_from_wire, vote_to_wire,
 };
-use super::peers::{InvalidAddress, Lane, Peers};
+use super::peers::{Lane, Peers};
 use super::snapshot::SnapshotFiles;
 use super::snapshot_sender::pieces;
 use super::{Peer, Types, Vote};

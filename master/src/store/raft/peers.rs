@@ -1,24 +1,16 @@
 use std::collections::HashMap;
-use std::time::Duration;
+use std::sync::Arc;
 
 use cairn_proto::BULK_MESSAGE_LIMIT_BYTES;
 use cairn_proto::ids::ClusterId;
+use cairn_proto::transport::{Connector, InvalidAddress, Liveness, channel};
 use cairn_proto::wire;
 use cairn_proto::wire::raft_client::RaftClient;
 use parking_lot::Mutex;
 use tokio::sync::watch;
-use tonic::transport::{Channel, Endpoint};
+use tonic::transport::Channel;
 
 use super::super::Member;
-
-/// How long a connection may take to come up.
-const CONNECT_TIMEOUT: Duration = Duration::from_millis(500);
-/// How often an idle connection is probed, and how long the answer may take.
-const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(2);
-const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(2);
-/// Bytes under way on one stream and on one connection.
-const STREAM_WINDOW_BYTES: u32 = 8 << 20;
-const CONNECTION_WINDOW_BYTES: u32 = 32 << 20;
 
 /// What a connection is for. Each has its own, so that no snapshot stands in the way of a heartbeat.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -35,6 +27,7 @@ pub(super) enum Lane {
 pub(crate) struct Peers {
     configured: HashMap<u64, String>,
     cluster: watch::Receiver<Option<ClusterId>>,
+    connector: Arc<dyn Connector>,
     channels: Mutex<HashMap<(u64, Lane), Cached>>,
 }
 
@@ -43,18 +36,14 @@ struct Cached {
     channel: Channel,
 }
 
-/// An address that cannot be one.
-#[derive(Debug, thiserror::Error)]
-#[error("{address:?} is no address of a master: {source}")]
-pub(super) struct InvalidAddress {
-    address: String,
-    source: tonic::transport::Error,
-}
-
 impl Peers {
-    pub(crate) fn new(configured: &[Member], cluster: watch::Receiver<Option<ClusterId>>) -> Self {
+    pub(crate) fn new(
+        configured: &[Member],
+        cluster: watch::Receiver<Option<ClusterId>>,
+        connector: Arc<dyn Connector>,
+    ) -> Self {
         let configured = configured.iter().map(|member| (member.id, member.address.clone())).collect();
-        Self { configured, cluster, channels: Mutex::default() }
+        Self { configured, cluster, connector, channels: Mutex::default() }
     }
 
     /// The header of a message to `target`.
@@ -71,7 +60,7 @@ impl Peers {
         let channel = match channels.get(&(target, lane)) {
             Some(cached) if cached.address == address => cached.channel.clone(),
             _ => {
-                let channel = connect(address)?;
+                let channel = channel(&*self.connector, address, Liveness::MASTERS)?;
                 let cached = Cached { address: address.to_owned(), channel: channel.clone() };
                 channels.insert((target, lane), cached);
                 channel
@@ -81,18 +70,4 @@ impl Peers {
             .max_decoding_message_size(BULK_MESSAGE_LIMIT_BYTES)
             .max_encoding_message_size(BULK_MESSAGE_LIMIT_BYTES))
     }
-}
-
-fn connect(address: &str) -> Result<Channel, InvalidAddress> {
-    let endpoint = Endpoint::from_shared(format!("http://{address}"))
-        .map_err(|source| InvalidAddress { address: address.to_owned(), source })?;
-    Ok(endpoint
-        .connect_timeout(CONNECT_TIMEOUT)
-        .tcp_nodelay(true)
-        .http2_keep_alive_interval(KEEPALIVE_INTERVAL)
-        .keep_alive_timeout(KEEPALIVE_TIMEOUT)
-        .keep_alive_while_idle(true)
-        .initial_stream_window_size(STREAM_WINDOW_BYTES)
-        .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
-        .connect_lazy())
 }

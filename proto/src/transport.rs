@@ -1,0 +1,17 @@
+//! How the processes of Cairn talk to one another: the settings of every connection, and what may stand in for TCP.
+
+mod connector;
+mod endpoint;
+mod server;
+
+pub use connector::{Connector, TcpConnector};
+pub use endpoint::{InvalidAddress, Liveness, channel, endpoint};
+pub use server::{drained, serve, server, tcp_incoming};
+
+/// Bytes that a peer may send ahead on one stream.
+const STREAM_WINDOW_BYTES: u32 = 8 << 20;
+/// Bytes that a peer may send ahead on one connection.
+const CONNECTION_WINDOW_BYTES: u32 = 32 << 20;
+/// Largest HTTP/2 frame that is accepted: a whole cell or a batch fits in one. The default of 16 KiB costs a third of
+/// the throughput.
+const FRAME_BYTES: u32 = 1 << 20;
