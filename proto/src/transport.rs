@@ -6,7 +6,7 @@ mod server;
 
 pub use connector::{Connector, TcpConnector};
 pub use endpoint::{InvalidAddress, Liveness, channel, endpoint};
-pub use server::{drained, serve, server, tcp_incoming};
+pub use server::{drained, serve, server_builder, tcp_incoming};
 
 /// Bytes that a peer may send ahead on one stream.
 const STREAM_WINDOW_BYTES: u32 = 8 << 20;

@@ -14,7 +14,7 @@ use tonic::transport::{Error, Server};
 use super::{CONNECTION_WINDOW_BYTES, FRAME_BYTES, Liveness, STREAM_WINDOW_BYTES};
 
 /// A server with the settings that all daemons share. One connection may have `streams_limit` requests under way.
-pub fn server(streams_limit: u32) -> Server {
+pub fn server_builder(streams_limit: u32) -> Server {
     Server::builder()
         .initial_stream_window_size(STREAM_WINDOW_BYTES)
         .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
@@ -43,8 +43,8 @@ where
     IO: AsyncRead + AsyncWrite + Connected + Unpin + Send + 'static,
     IE: Into<StdError>,
 {
-    let router = server(streams_limit).add_routes(routes);
-    let serving = router.serve_with_incoming_shutdown(incoming, stop.clone().cancelled_owned());
+    let until = stop.clone().cancelled_owned();
+    let serving = server_builder(streams_limit).add_routes(routes).serve_with_incoming_shutdown(incoming, until);
     drained(serving, &stop, drain_limit).await
 }
 
