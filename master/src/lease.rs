@@ -6,4 +6,4 @@ pub(crate) mod decide;
 pub(crate) mod keeper;
 mod record;
 
-pub(crate) use record::{LeaseRecord, SeenLease};
+pub(crate) use record::{LeaseRecord, Life, SeenLease};

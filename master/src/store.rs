@@ -4,9 +4,12 @@
 //! [`MemoryStore`] in their tests; both run commands through the same [`apply`](apply::apply).
 
 pub mod apply;
+mod attempt;
 #[cfg(test)]
 mod cluster_tests;
 mod command;
+mod command_number;
+mod command_numbers;
 mod commit_error;
 mod database;
 mod directory;
@@ -20,7 +23,9 @@ mod operation;
 mod options;
 mod outcome;
 mod proposal;
+mod proposer;
 mod raft;
+mod recent_commands;
 mod replicated;
 mod standing;
 mod state_database;
@@ -45,9 +50,12 @@ pub use versioned::Versioned;
 pub use view::{ReadError, View};
 
 pub(crate) use apply::encode_lease;
+pub(crate) use attempt::Attempt;
+pub(crate) use command_number::CommandNumber;
 pub(crate) use outcome::Outcome;
 pub(crate) use proposal::Proposal;
 pub use raft::StartError;
+pub(crate) use recent_commands::RecentCommands;
 pub(crate) use raft::{Group, ReceiveError, RequestError, SnapshotFiles, SnapshotReceiver};
 pub(crate) use state_store::encode_cluster;
 
@@ -59,6 +67,9 @@ pub const LEASE_KEY: &[u8] = b"lease";
 
 /// Key of the cluster's id, written once.
 pub const CLUSTER_KEY: &[u8] = b"cluster";
+
+/// Bytes of the keys and values of one command.
+pub(crate) const COMMAND_LIMIT_BYTES: usize = 8 << 20;
 
 /// First byte of every record in the store: the version of its format.
 pub const RECORD_FORMAT: u8 = 1;

@@ -1,12 +1,12 @@
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use cairn_proto::ids::{ClusterId, MasterId};
+use cairn_proto::ids::ClusterId;
 use tokio::sync::{oneshot, watch};
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{Instant, sleep_until};
 use tonic::async_trait;
 
 use super::decide::{Lease, LeaseProposal, ProposalResult, Purpose};
-use super::{LeaseRecord, SeenLease};
+use super::{LeaseRecord, Life, SeenLease};
 use crate::store::{
     CLUSTER_KEY, Command, CommitError, Epoch, Expected, LEASE_KEY, LeaseOptions, Standing, encode_cluster, encode_lease,
 };
@@ -15,12 +15,13 @@ use crate::store::{
 #[async_trait]
 pub(crate) trait LeaseStore: Send + Sync {
     /// Proposes a write of the lease; when it returns `Ok`, the write is applied here and its notice sent.
-    async fn propose(&self, command: Command) -> Result<(), CommitError>;
+    /// Within `limit` it is through, refused, or its outcome is unknown.
+    async fn propose(&self, command: Command, limit: Duration) -> Result<(), CommitError>;
 }
 
 /// Who keeps a lease, and how.
 pub(crate) struct Holder {
-    pub(crate) id: MasterId,
+    pub(crate) life: Life,
     pub(crate) master: u64,
     pub(crate) address: String,
     pub(crate) options: LeaseOptions,
@@ -33,8 +34,8 @@ pub(crate) struct Watched {
     pub(crate) raft_leader: watch::Receiver<bool>,
 }
 
-/// Keeps this master's lease: acquires and extends it while this master leads the Raft group, and tells everybody
-/// what its standing is.
+/// Keeps this master's lease: acquires it while this master leads the Raft group, extends it wherever that is led, and
+/// tells everybody what the standing is.
 pub(crate) struct LeaseKeeper<S> {
     holder: Holder,
     watched: Watched,
@@ -46,7 +47,7 @@ pub(crate) struct LeaseKeeper<S> {
 impl<S: LeaseStore> LeaseKeeper<S> {
     pub(crate) fn new(holder: Holder, mut watched: Watched, store: S, standing: watch::Sender<Standing>) -> Self {
         let seen = watched.lease.borrow_and_update().clone();
-        let lease = Lease::new(holder.id, holder.options, seen, Instant::now());
+        let lease = Lease::new(holder.life, holder.options, seen, Instant::now());
         Self { holder, watched, store, lease, standing }
     }
 
@@ -84,14 +85,12 @@ impl<S: LeaseStore> LeaseKeeper<S> {
     async fn propose(&mut self, proposal: LeaseProposal) {
         let command = self.command(proposal);
         let limit = self.holder.options.period;
-        let mut raft_leader = self.watched.raft_leader.clone();
         let result = {
-            let answer = timeout(limit, self.store.propose(command));
+            let answer = self.store.propose(command, limit);
             tokio::pin!(answer);
             loop {
                 let now = Instant::now();
-                let leads = *raft_leader.borrow_and_update();
-                let standing = self.lease.standing(now, leads);
+                let standing = self.lease.standing(now);
                 let until = match &standing {
                     Standing::Elected { serve_until, .. } => Some(*serve_until),
                     Standing::Following { .. } => None,
@@ -100,16 +99,15 @@ impl<S: LeaseStore> LeaseKeeper<S> {
                 tokio::select! {
                     answer = &mut answer => break answer,
                     () = sleep_until(until.unwrap_or(now)), if until.is_some() => {}
-                    changed = raft_leader.changed() => if changed.is_err() { return },
                 }
             }
         };
         let result = match result {
-            Ok(Ok(())) => ProposalResult::Applied,
-            Ok(Err(CommitError::ConditionFailed { .. } | CommitError::Deposed | CommitError::Unavailable { .. })) => {
+            Ok(()) => ProposalResult::Applied,
+            Err(CommitError::ConditionFailed { .. } | CommitError::Deposed | CommitError::Unavailable { .. }) => {
                 ProposalResult::Refused
             }
-            Ok(Err(CommitError::OutcomeUnknown { .. })) | Err(_) => ProposalResult::Unknown,
+            Err(CommitError::OutcomeUnknown { .. }) => ProposalResult::Unknown,
         };
         tracing::debug!(?proposal, ?result, "wrote the leader lease");
         self.saw(true);
@@ -119,13 +117,12 @@ impl<S: LeaseStore> LeaseKeeper<S> {
     async fn release(&mut self) {
         self.lease.stop();
         self.saw(true);
-        self.announce(self.lease.standing(Instant::now(), false));
+        self.announce(self.lease.standing(Instant::now()));
         if let Some(proposal) = self.lease.release(Instant::now()) {
             let command = self.command(proposal);
-            match timeout(self.holder.options.period, self.store.propose(command)).await {
-                Ok(Ok(())) => tracing::info!(epoch = proposal.epoch.0, "released the leader lease"),
-                Ok(Err(error)) => tracing::info!(%error, "the leader lease runs out by itself"),
-                Err(_) => tracing::info!("the leader lease runs out by itself: no answer to its release"),
+            match self.store.propose(command, self.holder.options.period).await {
+                Ok(()) => tracing::info!(epoch = proposal.epoch.0, "released the leader lease"),
+                Err(error) => tracing::info!(%error, "the leader lease runs out by itself"),
             }
         }
     }
@@ -160,7 +157,8 @@ impl<S: LeaseStore> LeaseKeeper<S> {
             Purpose::Acquire | Purpose::Extend => now_ms.saturating_add(period_ms).max(start_at_ms + 1),
         };
         LeaseRecord {
-            leader: self.holder.id,
+            leader: self.holder.life.master,
+            boot: self.holder.life.boot,
             epoch: proposal.epoch,
             start_at_ms,
             end_at_ms,

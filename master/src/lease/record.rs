@@ -1,14 +1,25 @@
-use cairn_proto::ids::{InvalidId, MasterId};
+use cairn_proto::ids::{BootId, InvalidId, MasterId};
 use cairn_proto::wire;
 use tokio::time::Instant;
 
 use crate::store::Epoch;
+
+/// One life of one master's process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Life {
+    /// Its disk.
+    pub(crate) master: MasterId,
+    /// Its process.
+    pub(crate) boot: BootId,
+}
 
 /// The lease as it stands in the store.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct LeaseRecord {
     /// The holder's disk.
     pub(crate) leader: MasterId,
+    /// The life of the holder's process: an epoch belongs to one life.
+    pub(crate) boot: BootId,
     /// Counts how often the lease has changed hands. A restarted process is another hand.
     pub(crate) epoch: Epoch,
     /// Milliseconds since 1970 on the holder's clock, for people.
@@ -29,6 +40,11 @@ pub(crate) struct LeaseRecord {
 pub(crate) struct InvalidLease(#[from] InvalidId);
 
 impl LeaseRecord {
+    /// True if this life of a master has written it.
+    pub(crate) fn is_of(&self, life: Life) -> bool {
+        self.leader == life.master && self.boot == life.boot
+    }
+
     /// True once the holder has given it up.
     pub(crate) fn is_released(&self) -> bool {
         self.end_at_ms <= self.start_at_ms
@@ -38,6 +54,7 @@ impl LeaseRecord {
     pub(crate) fn from_wire(lease: wire::LeaderLease) -> Result<Self, InvalidLease> {
         Ok(Self {
             leader: MasterId::from_wire(&lease.leader)?,
+            boot: BootId::from_wire(&lease.boot)?,
             epoch: Epoch(lease.epoch),
             start_at_ms: lease.start_at_ms,
             end_at_ms: lease.end_at_ms,
@@ -51,6 +68,7 @@ impl LeaseRecord {
     pub(crate) fn to_wire(&self) -> wire::LeaderLease {
         wire::LeaderLease {
             leader: self.leader.to_wire(),
+            boot: self.boot.to_wire(),
             epoch: self.epoch.0,
             start_at_ms: self.start_at_ms,
             end_at_ms: self.end_at_ms,

@@ -115,6 +115,15 @@ impl Raft for RaftService {
         self.check(request.header.as_ref())?;
         self.group.transfer(request).await.map(Response::new).map_err(refuse)
     }
+
+    async fn propose(
+        &self,
+        request: Request<wire::ProposeRequest>,
+    ) -> Result<Response<wire::ProposeResponse>, Status> {
+        let request = request.into_inner();
+        self.check(request.header.as_ref())?;
+        self.group.take(request).await.map(Response::new).map_err(refuse)
+    }
 }
 
 async fn next_piece(pieces: &mut Streaming<wire::SnapshotPiece>) -> Result<Option<wire::SnapshotPiece>, Status> {

@@ -76,7 +76,8 @@ pub(crate) fn decode_lease(value: &[u8]) -> Result<wire::LeaderLease, ReadError>
     }
 }
 
-fn takes_lease(operations: &[Operation]) -> bool {
+/// Whether a command is a conditional write of the lease.
+pub(crate) fn takes_lease(operations: &[Operation]) -> bool {
     matches!(operations.first(), Some(Operation::PutIf { key, .. }) if key == LEASE_KEY)
 }
 

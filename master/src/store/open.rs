@@ -1,16 +1,18 @@
 use std::io;
 use std::sync::Arc;
 
-use cairn_proto::ids::ClusterId;
+use cairn_proto::ids::{BootId, ClusterId};
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
 
 use super::directory::{DirectoryError, StoreDirectory};
 use super::identity::{Identity, IdentityError};
-use super::raft::{LogLimits, LogStore, Network, Peers, StartError, StateMachine};
-use super::replicated::{FatalError, Parts, Proposer, ReplicatedStore, Running};
+use super::proposer::Proposer;
+use super::raft::{LogLimits, LogStore, Peers, StartError, StateMachine};
+use super::replicated::{FatalError, Parts, ReplicatedStore, Running};
 use super::state_store::{StateError, StateStore};
 use super::{Group, Member, ReadError, Standing, StoreOptions};
+use crate::lease::Life;
 use crate::lease::keeper::{Holder, LeaseKeeper, Watched};
 use crate::service::RaftService;
 
@@ -149,23 +151,25 @@ async fn start(
     let log_closed = log.closed();
     let peers =
         Arc::new(Peers::new(&options.members, known_cluster(&identity, &state), Arc::clone(&options.connector)));
-    let network = Network::new(options.master, Arc::clone(&peers));
     let members: Vec<Member> = options.members.iter().map(|member| own_address(member, &options)).collect();
-    let group = Group::start(options.master, &members, limits, network, log, state_machine).await?;
+    let (group, watch_roles) = Group::start(options.master, &members, limits, peers, log, state_machine).await?;
 
-    let (raft_leader, leadership) = group.leadership();
     let (standing_sender, standing) = watch::channel(Standing::Following { elected: None });
-    let proposer = Proposer { id: identity.id, group: group.clone() };
-    let holder =
-        Holder { id: identity.id, master: options.master, address: options.address.clone(), options: options.lease };
-    let watched = Watched { lease: state.lease(), cluster: state.cluster(), raft_leader };
+    let proposer = Proposer::new(identity.id, group.clone(), Arc::clone(&state), standing.clone());
+    let holder = Holder {
+        life: Life { master: identity.id, boot: BootId::generate() },
+        master: options.master,
+        address: options.address.clone(),
+        options: options.lease,
+    };
+    let watched = Watched { lease: state.lease(), cluster: state.cluster(), raft_leader: group.leads() };
     let (stop_keeper, stop) = oneshot::channel();
     let keeper = LeaseKeeper::new(holder, watched, proposer.clone(), standing_sender);
     let keeper = tokio::spawn(keeper.run(stop));
 
     let (failure_sender, failure) = watch::channel(None);
     let tasks = vec![
-        leadership,
+        watch_roles,
         watch_group(group.clone(), failure_sender.clone()),
         remember_cluster(identity, state.cluster(), directory.root().to_owned(), failure_sender),
     ];

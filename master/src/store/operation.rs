@@ -59,3 +59,15 @@ pub enum Operation {
         value: Bytes,
     },
 }
+
+impl Operation {
+    /// Bytes of its key and value.
+    pub(crate) fn size_bytes(&self) -> usize {
+        match self {
+            Self::Put { key, value } | Self::PutIf { key, value, .. } => key.len() + value.len(),
+            Self::If { key, .. } | Self::Delete { key } => key.len(),
+            Self::Append { key, suffix } => key.len() + suffix.len(),
+            Self::PutAtIndex { prefix, value } => prefix.len() + value.len(),
+        }
+    }
+}

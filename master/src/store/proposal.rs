@@ -1,6 +1,6 @@
 use cairn_proto::ids::{CommandId, MasterId};
 
-use super::{Epoch, Operation};
+use super::{CommandNumber, Epoch, Operation};
 
 /// A command on its way through the log, checked.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -11,6 +11,8 @@ pub(crate) struct Proposal {
     pub(crate) epoch: Epoch,
     /// Names it in the log.
     pub(crate) id: CommandId,
+    /// Makes it apply once however often it comes; none for a write of the lease, whose condition does that.
+    pub(crate) number: Option<CommandNumber>,
     /// What it does.
     pub(crate) operations: Vec<Operation>,
 }

@@ -2,6 +2,7 @@
 
 mod convert;
 mod entry_convert;
+mod forwarding;
 mod group;
 mod log;
 mod log_records;
@@ -23,9 +24,9 @@ mod storage_tests;
 pub use group::StartError;
 
 use convert::InvalidMessage;
+use network::Network;
 pub(crate) use group::{Group, RequestError};
 pub(crate) use log::LogStore;
-pub(crate) use network::Network;
 pub(crate) use peer::Peer;
 pub(crate) use peers::Peers;
 pub(crate) use settings::LogLimits;

@@ -1,7 +1,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use cairn_proto::ids::{ClusterId, CommandId, MasterId};
+use cairn_proto::ids::{ClusterId, MasterId};
 use cairn_proto::wire;
 use parking_lot::Mutex;
 use tokio::sync::{Semaphore, oneshot, watch};
@@ -10,17 +10,13 @@ use tokio::time::timeout;
 use tonic::async_trait;
 
 use super::directory::StoreDirectory;
+use super::proposer::Proposer;
 use super::state_store::StateStore;
 use super::{
-    Command, CommitError, Committed, Epoch, Group, LeaseOptions, MemberStatus, Operation, Proposal, ReadError,
+    COMMAND_LIMIT_BYTES, Command, CommitError, Committed, Epoch, LeaseOptions, MemberStatus, Operation, ReadError,
     Standing, Store, View,
 };
-use crate::lease::keeper::LeaseStore;
 
-/// How long a commit waits before its outcome counts as unknown.
-const COMMIT_DEADLINE: Duration = Duration::from_secs(10);
-/// Bytes of the keys and values of one command.
-const COMMAND_LIMIT_BYTES: usize = 8 << 20;
 /// Bytes of commands that are being committed at a time; further ones wait.
 const COMMITTING_LIMIT_BYTES: usize = 64 << 20;
 /// How long a stop waits for the databases to close.
@@ -54,13 +50,6 @@ pub(super) struct Running {
     pub(super) directory: StoreDirectory,
 }
 
-/// Puts commands into the log in this master's name.
-#[derive(Clone)]
-pub(super) struct Proposer {
-    pub(super) id: MasterId,
-    pub(super) group: Group,
-}
-
 /// What a store is put together from.
 pub(super) struct Parts {
     pub(super) proposer: Proposer,
@@ -69,24 +58,6 @@ pub(super) struct Parts {
     pub(super) lease_options: LeaseOptions,
     pub(super) failure: watch::Receiver<Option<FatalError>>,
     pub(super) running: Running,
-}
-
-impl Proposer {
-    async fn propose(&self, epoch: Epoch, command: Command) -> Result<Committed, CommitError> {
-        let operations = command.into_operations();
-        let proposal = Proposal { leader: self.id, epoch, id: CommandId::generate(), operations };
-        let answer = timeout(COMMIT_DEADLINE, self.group.propose(proposal)).await;
-        answer.unwrap_or_else(|_| {
-            Err(CommitError::OutcomeUnknown { why: format!("no answer within {} s", COMMIT_DEADLINE.as_secs()) })
-        })
-    }
-}
-
-#[async_trait]
-impl LeaseStore for Proposer {
-    async fn propose(&self, command: Command) -> Result<(), CommitError> {
-        Proposer::propose(self, Epoch(0), command).await.map(drop)
-    }
 }
 
 impl ReplicatedStore {
@@ -105,7 +76,7 @@ impl ReplicatedStore {
     /// The members of the group as this master sees them.
     pub fn members_status(&self) -> Vec<MemberStatus> {
         let elected = self.elected();
-        let mut members = self.proposer.group.members(self.lease_options.period);
+        let mut members = self.proposer.group().members(self.lease_options.period);
         for status in &mut members {
             status.elected = elected == Some(status.member.id);
         }
@@ -124,7 +95,7 @@ impl ReplicatedStore {
 
     /// This master's disk.
     pub fn master_id(&self) -> MasterId {
-        self.proposer.id
+        self.proposer.id()
     }
 
     /// Returns when the process must end: its log or state can no longer be trusted.
@@ -143,8 +114,8 @@ impl ReplicatedStore {
         if running.stop_keeper.send(()).is_ok() && running.keeper.await.is_err() {
             tracing::error!("the keeper of the leader lease panicked");
         }
-        self.proposer.group.hand_over().await;
-        self.proposer.group.stop().await;
+        self.proposer.group().hand_over().await;
+        self.proposer.group().stop().await;
         for task in running.tasks {
             task.abort();
         }
@@ -153,6 +124,12 @@ impl ReplicatedStore {
         if timeout(CLOSE_LIMIT, closing).await.is_err() {
             tracing::warn!(dir = %running.directory.root().display(), "stopping while the Raft log is still read");
         }
+    }
+
+    /// This master's part in the Raft group.
+    #[cfg(test)]
+    pub(super) fn group(&self) -> &super::Group {
+        self.proposer.group()
     }
 
     /// Channels that close with the databases.
@@ -174,7 +151,7 @@ impl ReplicatedStore {
 #[async_trait]
 impl Store for ReplicatedStore {
     async fn commit(&self, epoch: Epoch, command: Command) -> Result<Committed, CommitError> {
-        let size_bytes: usize = command.operations().iter().map(size_bytes).sum();
+        let size_bytes: usize = command.operations().iter().map(Operation::size_bytes).sum();
         if size_bytes > COMMAND_LIMIT_BYTES {
             let why = format!("a command of {size_bytes} bytes is over the limit of {COMMAND_LIMIT_BYTES}");
             return Err(CommitError::Unavailable { why });
@@ -182,7 +159,7 @@ impl Store for ReplicatedStore {
         let permits = u32::try_from(size_bytes).unwrap_or(u32::MAX);
         let room = self.committing.acquire_many(permits).await;
         let _room = room.map_err(|error| CommitError::Unavailable { why: error.to_string() })?;
-        self.proposer.propose(epoch, command).await
+        self.proposer.commit(epoch, command).await
     }
 
     fn view(&self) -> Result<Box<dyn View>, ReadError> {
@@ -196,14 +173,5 @@ impl Store for ReplicatedStore {
 
     fn standing(&self) -> watch::Receiver<Standing> {
         self.standing.clone()
-    }
-}
-
-fn size_bytes(operation: &Operation) -> usize {
-    match operation {
-        Operation::Put { key, value } | Operation::PutIf { key, value, .. } => key.len() + value.len(),
-        Operation::If { key, .. } | Operation::Delete { key } => key.len(),
-        Operation::Append { key, suffix } => key.len() + suffix.len(),
-        Operation::PutAtIndex { prefix, value } => prefix.len() + value.len(),
     }
 }

@@ -12,12 +12,14 @@ use tokio::sync::watch;
 
 use super::apply::{State, Write};
 use super::database::{Database, WalRecovery, unsynced};
-use super::{ReadError, Versioned};
+use super::{ReadError, RecentCommands, Versioned};
 
 /// In front of every key of the state.
 pub(super) const DATA_PREFIX: u8 = b'd';
 /// The record that says which entries of the log the state contains.
 pub(super) const POSITION_KEY: &[u8] = b"m";
+/// The record of the commands that may come again.
+const RECENT_COMMANDS_KEY: &[u8] = b"r";
 
 /// The state: a RocksDB instance of its own.
 ///
@@ -41,8 +43,13 @@ impl StateDatabase {
         Ok(Self { database, directory })
     }
 
-    /// Applies writes and the position that they lead to, together.
-    pub(crate) fn write(&self, writes: &[Write], position: &wire::SnapshotMeta) -> Result<(), ReadError> {
+    /// Applies writes and the position and recent commands that they lead to, together.
+    pub(crate) fn write(
+        &self,
+        writes: &[Write],
+        position: &wire::SnapshotMeta,
+        recent: &RecentCommands,
+    ) -> Result<(), ReadError> {
         let mut batch = WriteBatch::default();
         for (key, written) in writes {
             match written {
@@ -51,12 +58,23 @@ impl StateDatabase {
             }
         }
         batch.put(POSITION_KEY, position.encode_to_vec());
+        batch.put(RECENT_COMMANDS_KEY, recent.to_wire().encode_to_vec());
         self.database.db().write_opt(batch, &unsynced()).map_err(failed)
     }
 
     /// Which entries the state contains, and the membership they left.
     pub(crate) fn position(&self) -> Result<wire::SnapshotMeta, ReadError> {
         position_of(self.db())
+    }
+
+    /// The commands that may come again.
+    pub(crate) fn recent_commands(&self) -> Result<RecentCommands, ReadError> {
+        let Some(stored) = self.db().get_pinned(RECENT_COMMANDS_KEY).map_err(failed)? else {
+            return Ok(RecentCommands::default());
+        };
+        let damaged = |why: String| ReadError::Damaged { what: format!("the record of recent commands: {why}") };
+        let record = wire::RecentCommands::decode(&stored[..]).map_err(|error| damaged(error.to_string()))?;
+        RecentCommands::from_wire(record).map_err(|error| damaged(error.to_string()))
     }
 
     /// Takes a checkpoint into `dir`, which must not exist. What it contains is then durable here too, because the

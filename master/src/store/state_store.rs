@@ -12,7 +12,7 @@ use super::apply::{State, Write, decode_lease};
 use super::state_database::StateDatabase;
 use super::state_directory::StateDirectory;
 use super::state_view::StateView;
-use super::{CLUSTER_KEY, LEASE_KEY, RECORD_FORMAT, ReadError, View};
+use super::{CLUSTER_KEY, LEASE_KEY, RECORD_FORMAT, ReadError, RecentCommands, View};
 use crate::lease::{LeaseRecord, SeenLease};
 
 /// The applied state, and notices of what happens to it.
@@ -66,8 +66,13 @@ impl StateStore {
     }
 
     /// Applies writes and their position, then tells who waits for them.
-    pub(crate) fn write(&self, writes: &[Write], position: &wire::SnapshotMeta) -> Result<(), ReadError> {
-        self.current.load().write(writes, position)?;
+    pub(crate) fn write(
+        &self,
+        writes: &[Write],
+        position: &wire::SnapshotMeta,
+        recent: &RecentCommands,
+    ) -> Result<(), ReadError> {
+        self.current.load().write(writes, position, recent)?;
         if writes.iter().any(|(key, _)| key == LEASE_KEY) {
             self.announce_lease()?;
         }

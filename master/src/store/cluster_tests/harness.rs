@@ -177,6 +177,34 @@ impl Cluster {
     }
 }
 
+impl Cluster {
+    /// Sends a forwarded command to a master.
+    pub(super) async fn propose(
+        &self,
+        number: usize,
+        cluster: ClusterId,
+        command: wire::Command,
+    ) -> Result<wire::ProposeResponse, tonic::Status> {
+        let address = format!("http://{}", self.members[number].address);
+        let mut client = RaftClient::connect(address).await.unwrap();
+        let header = wire::RaftHeader { cluster: cluster.to_wire(), target: self.members[number].id };
+        let request = wire::ProposeRequest { header: Some(header), command: Some(command) };
+        client.propose(request).await.map(tonic::Response::into_inner)
+    }
+
+    /// Has a master lead Raft, as seen by itself and by the one that led before.
+    pub(super) async fn lead_raft(&self, number: usize) {
+        let successor = self.members[number].id;
+        for store in self.stores() {
+            if *store.group().leads().borrow() && store.group().me() != successor {
+                assert!(store.group().pass_on(successor).await, "not handed over");
+            }
+        }
+        let mut leads = self.store(number).group().leads();
+        timeout(PATIENCE, leads.wait_for(|leads| *leads)).await.expect("does not lead").unwrap();
+    }
+}
+
 impl Drop for Cluster {
     fn drop(&mut self) {
         for master in self.masters.drain(..).flatten() {

@@ -9,7 +9,7 @@ use cairn_proto::wire::expected::State;
 use cairn_proto::wire::operation::Operation as WireOperation;
 use openraft::EntryPayload;
 
-use super::super::{Epoch, Expected, Operation, Proposal};
+use super::super::{CommandNumber, Epoch, Expected, Operation, Proposal};
 use super::convert::{InvalidMessage, log_id_from_wire, log_id_to_wire};
 use super::{Entry, Membership, Peer};
 
@@ -32,8 +32,11 @@ pub(super) fn entry_from_wire(entry: wire::Entry) -> Result<Entry, InvalidMessag
     Ok(Entry { log_id, payload })
 }
 
-fn proposal_to_wire(proposal: &Proposal) -> wire::Command {
+pub(super) fn proposal_to_wire(proposal: &Proposal) -> wire::Command {
+    let number = proposal.number;
     wire::Command {
+        sequence: number.map_or(0, CommandNumber::sequence),
+        lowest_unanswered: number.map_or(0, CommandNumber::lowest_unanswered),
         leader: proposal.leader.to_wire(),
         lease_epoch: proposal.epoch.0,
         command_id: proposal.id.to_wire(),
@@ -41,8 +44,13 @@ fn proposal_to_wire(proposal: &Proposal) -> wire::Command {
     }
 }
 
-fn proposal_from_wire(command: wire::Command) -> Result<Proposal, InvalidMessage> {
+pub(super) fn proposal_from_wire(command: wire::Command) -> Result<Proposal, InvalidMessage> {
+    let number = (command.sequence != 0 || command.lowest_unanswered != 0)
+        .then(|| CommandNumber::new(command.sequence, command.lowest_unanswered))
+        .transpose()
+        .map_err(|error| InvalidMessage::new(error.to_string()))?;
     Ok(Proposal {
+        number,
         leader: MasterId::from_wire(&command.leader).map_err(|error| InvalidMessage::new(error.to_string()))?,
         epoch: Epoch(command.lease_epoch),
         id: CommandId::from_wire(&command.command_id).map_err(|error| InvalidMessage::new(error.to_string()))?,
@@ -134,7 +142,7 @@ mod tests {
     use cairn_proto::wire;
     use openraft::EntryPayload;
 
-    use super::super::super::{Epoch, Expected, Operation, Proposal};
+    use super::super::super::{CommandNumber, Epoch, Expected, Operation, Proposal};
     use super::super::{Entry, Membership, Peer};
     use super::{entry_from_wire, entry_to_wire};
     use crate::store::raft::convert::log_id_from_wire;
@@ -159,6 +167,7 @@ mod tests {
         let membership =
             Membership::new(vec![BTreeSet::from([1])], BTreeMap::from([(1, peer.clone()), (2, peer)])).unwrap();
         let proposal = Proposal {
+            number: Some(CommandNumber::new(9, 7).unwrap()),
             leader: MasterId::generate(),
             epoch: Epoch(5),
             id: CommandId::generate(),
@@ -175,6 +184,8 @@ mod tests {
     fn entries_with_missing_parts_are_refused() {
         let log_id = Some(wire::LogId { term: 1, master: 1, index: 1 });
         let command = |operation| wire::Command {
+            sequence: 1,
+            lowest_unanswered: 1,
             leader: MasterId::generate().to_wire(),
             lease_epoch: 1,
             command_id: CommandId::generate().to_wire(),

@@ -9,14 +9,14 @@ use openraft::{Instant, ServerState, Snapshot};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use super::super::{CommitError, Committed, Member, MemberStatus, Outcome, Proposal};
+use super::super::{Attempt, Member, MemberStatus, Proposal};
 use super::convert::{
     append_from_wire, append_response_to_wire, snapshot_meta_from_wire, transfer_from_wire, vote_from_wire,
     vote_request_from_wire, vote_response_to_wire, vote_to_wire,
 };
 use super::settings::{LogLimits, config};
 use super::snapshot::SnapshotFiles;
-use super::{InvalidMessage, LogStore, Network, Peer, Raft, StateMachine};
+use super::{InvalidMessage, LogStore, Network, Peer, Peers, Raft, StateMachine};
 
 /// How long a leader that stops waits for its successor.
 const HAND_OVER_LIMIT: Duration = Duration::from_secs(1);
@@ -24,8 +24,17 @@ const HAND_OVER_LIMIT: Duration = Duration::from_secs(1);
 /// This master's part in the Raft group.
 #[derive(Clone)]
 pub(crate) struct Group {
-    raft: Raft,
-    me: u64,
+    pub(super) raft: Raft,
+    pub(super) me: u64,
+    pub(super) peers: Arc<Peers>,
+    roles: Roles,
+}
+
+/// What a master is in the group, and every change of that.
+#[derive(Clone)]
+struct Roles {
+    leads: watch::Receiver<bool>,
+    leader: watch::Receiver<Option<u64>>,
 }
 
 /// Why the group could not be started.
@@ -65,15 +74,23 @@ impl Group {
         me: u64,
         members: &[Member],
         limits: LogLimits,
-        network: Network,
+        peers: Arc<Peers>,
         log: LogStore,
         state: StateMachine,
-    ) -> Result<Self, StartError> {
-        let config = config(limits).map_err(|error| StartError::Storage { why: error.to_string() })?;
-        let raft = Raft::new(me, Arc::new(config), network, log, state).await;
-        let group = Self { raft: raft.map_err(|error| StartError::Storage { why: error.to_string() })?, me };
+    ) -> Result<(Self, JoinHandle<()>), StartError> {
+        let stored = |error: &dyn std::fmt::Display| StartError::Storage { why: error.to_string() };
+        let config = config(limits).map_err(|error| stored(&error))?;
+        let network = Network::new(me, Arc::clone(&peers));
+        let raft = Raft::new(me, Arc::new(config), network, log, state).await.map_err(|error| stored(&error))?;
+        let (roles, watching) = Roles::watch(&raft);
+        let group = Self { raft, me, peers, roles };
         group.initialize(members).await?;
-        Ok(group)
+        Ok((group, watching))
+    }
+
+    /// This master's Raft id.
+    pub(crate) fn me(&self) -> u64 {
+        self.me
     }
 
     /// Every member of a new group does this with the same members, so none waits for a first one.
@@ -96,40 +113,29 @@ impl Group {
         asked.map_err(|error| StartError::Storage { why: error.to_string() })
     }
 
-    /// Puts a command into the log; answers when this master has applied it. Proposals made at the same time share
-    /// writes to the log.
-    pub(crate) async fn propose(&self, proposal: Proposal) -> Result<Committed, CommitError> {
+    /// Puts a command into this master's log, if it leads; answers when this master has applied it. Proposals made at
+    /// the same time share writes to the log.
+    pub(crate) async fn propose(&self, proposal: Proposal) -> Attempt {
         match self.raft.client_write(proposal).await {
-            Ok(answer) => match answer.data {
-                Outcome::Applied => Ok(Committed { index: answer.log_id.index }),
-                Outcome::ConditionFailed { operation } => Err(CommitError::ConditionFailed { operation }),
-                Outcome::Deposed => Err(CommitError::Deposed),
-            },
-            Err(RaftError::APIError(error)) => Err(match error {
-                ClientWriteError::LogEntryDiscarded(_) => CommitError::OutcomeUnknown { why: error.to_string() },
+            Ok(answer) => Attempt::Done(answer.data),
+            Err(RaftError::APIError(error)) => match error {
+                ClientWriteError::LogEntryDiscarded(_) => Attempt::Unknown { why: error.to_string() },
                 ClientWriteError::ForwardToLeader(_)
                 | ClientWriteError::ChangeMembershipError(_)
-                | ClientWriteError::PreconditionFailed(_) => CommitError::Unavailable { why: error.to_string() },
-            }),
-            Err(RaftError::Fatal(error)) => Err(CommitError::OutcomeUnknown { why: error.to_string() }),
+                | ClientWriteError::PreconditionFailed(_) => Attempt::NotTaken { why: error.to_string() },
+            },
+            Err(RaftError::Fatal(error)) => Attempt::Unknown { why: error.to_string() },
         }
     }
 
     /// Whether this master leads the group, and every change of that.
-    pub(crate) fn leadership(&self) -> (watch::Receiver<bool>, JoinHandle<()>) {
-        let mut metrics = self.raft.server_metrics();
-        let (sender, receiver) = watch::channel(false);
-        let task = tokio::spawn(async move {
-            loop {
-                let leads = metrics.borrow_and_update().state == ServerState::Leader;
-                sender.send_if_modified(|current| std::mem::replace(current, leads) != leads);
-                if metrics.changed().await.is_err() {
-                    sender.send_replace(false);
-                    return;
-                }
-            }
-        });
-        (receiver, task)
+    pub(crate) fn leads(&self) -> watch::Receiver<bool> {
+        self.roles.leads.clone()
+    }
+
+    /// The master that leads the group as far as this one knows, and every change of that.
+    pub(crate) fn leader(&self) -> watch::Receiver<Option<u64>> {
+        self.roles.leader.clone()
     }
 
     /// Returns why this master can take part no longer, when that happens.
@@ -174,16 +180,25 @@ impl Group {
         let followers = metrics.replication.into_iter().flatten();
         let best = followers.filter(|(id, _)| *id != self.me).max_by_key(|(_, stored)| *stored);
         let (ServerState::Leader, Some((successor, Some(_)))) = (metrics.state, best) else { return };
+        if self.pass_on(successor).await {
+            tracing::info!(successor, "handed the Raft group over");
+        } else {
+            tracing::info!(successor, "stopping before a successor leads the Raft group");
+        }
+    }
+
+    /// Asks `successor` to lead, if this master does, and waits a moment. True once another master leads.
+    pub(crate) async fn pass_on(&self, successor: u64) -> bool {
         if let Err(error) = self.raft.trigger().transfer_leader(successor).await {
             tracing::info!(%error, "could not hand the Raft group over");
-            return;
+            return false;
         }
         let me = self.me;
         let taken = self.raft.wait(Some(HAND_OVER_LIMIT));
-        match taken.metrics(|metrics| metrics.current_leader.is_some_and(|id| id != me), "a successor leads").await {
-            Ok(_) => tracing::info!(successor, "handed the Raft group over"),
-            Err(error) => tracing::info!(%error, "stopping before a successor leads the Raft group"),
-        }
+        taken
+            .metrics(|metrics| metrics.current_leader.is_some_and(|id| id != me), "a successor leads")
+            .await
+            .is_ok()
     }
 
     /// Stops taking part.
@@ -227,6 +242,30 @@ impl Group {
     ) -> Result<wire::TransferLeaderResponse, RequestError> {
         let answer = self.raft.handle_transfer_leader(transfer_from_wire(&request)?).await.map_err(stopped)?;
         Ok(wire::TransferLeaderResponse { accepted: answer.is_ok() })
+    }
+}
+
+impl Roles {
+    fn watch(raft: &Raft) -> (Self, JoinHandle<()>) {
+        let mut metrics = raft.server_metrics();
+        let (leads_sender, leads) = watch::channel(false);
+        let (leader_sender, leader) = watch::channel(None);
+        let task = tokio::spawn(async move {
+            loop {
+                let (now_leads, now_leader) = {
+                    let metrics = metrics.borrow_and_update();
+                    (metrics.state == ServerState::Leader, metrics.current_leader)
+                };
+                leads_sender.send_if_modified(|known| std::mem::replace(known, now_leads) != now_leads);
+                leader_sender.send_if_modified(|known| std::mem::replace(known, now_leader) != now_leader);
+                if metrics.changed().await.is_err() {
+                    leads_sender.send_replace(false);
+                    leader_sender.send_replace(None);
+                    return;
+                }
+            }
+        });
+        (Self { leads, leader }, task)
     }
 }
 

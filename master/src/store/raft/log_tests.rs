@@ -22,7 +22,8 @@ fn log_id(index: u64) -> LogId {
 fn entry(index: u64) -> Entry {
     let value = Bytes::from(vec![b'x'; 1000]);
     let operations = vec![Operation::Put { key: Bytes::from_static(b"key"), value }];
-    let proposal = Proposal { leader: MasterId::generate(), epoch: Epoch(1), id: CommandId::generate(), operations };
+    let (leader, epoch, id) = (MasterId::generate(), Epoch(1), CommandId::generate());
+    let proposal = Proposal { leader, epoch, id, number: None, operations };
     Entry { log_id: log_id(index), payload: EntryPayload::Normal(proposal) }
 }
 

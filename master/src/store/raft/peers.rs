@@ -19,6 +19,8 @@ pub(super) enum Lane {
     Control,
     /// Entries of the log.
     Replication,
+    /// Commands for the master that leads.
+    Commands,
     /// Snapshots.
     Snapshot,
 }

@@ -13,7 +13,7 @@ use uuid::Uuid;
 use super::super::apply::{Applied, Overlay, apply};
 use super::super::state_database::position_of_checkpoint;
 use super::super::state_store::{StateError, StateStore};
-use super::super::{Outcome, ReadError};
+use super::super::{Outcome, Proposal, ReadError, RecentCommands};
 use super::convert::{snapshot_meta_from_wire, snapshot_meta_to_wire};
 use super::snapshot::SnapshotFiles;
 use super::{Entry, LogId, SnapshotMeta, StoredMembership, Types};
@@ -29,9 +29,16 @@ type Item = (Entry, Option<ApplyResponder<Types>>);
 /// Applies entries to the state, one batch at a time, and takes and installs snapshots of it.
 pub(crate) struct StateMachine {
     store: Arc<StateStore>,
-    position: SnapshotMeta,
+    progress: Progress,
     snapshots: PathBuf,
     current: Current,
+}
+
+/// What the state says of the log besides the data.
+#[derive(Debug, Clone)]
+struct Progress {
+    position: SnapshotMeta,
+    recent: RecentCommands,
 }
 
 /// A checkpoint that is yet to be measured.
@@ -44,60 +51,90 @@ pub(crate) struct SnapshotBuilder {
 impl StateMachine {
     /// On the state as it is; `snapshots` is where checkpoints to send are kept.
     pub(crate) fn new(store: Arc<StateStore>, snapshots: PathBuf) -> Result<Self, ReadError> {
-        let position = read_position(store.current().position()?)?;
-        Ok(Self { store, position, snapshots, current: Current::default() })
+        let progress = Progress::read(&store)?;
+        Ok(Self { store, progress, snapshots, current: Current::default() })
     }
 
     /// True if nothing was ever applied.
     pub(crate) fn is_empty(&self) -> bool {
-        self.position.last_log_id.is_none()
+        self.progress.position.last_log_id.is_none()
     }
 
     async fn apply_batch(&mut self, batch: Vec<Item>) -> io::Result<()> {
         let store = Arc::clone(&self.store);
-        let position = self.position.clone();
-        let applied = spawn_blocking(move || apply_batch(&store, position, batch)).await.map_err(io::Error::other)?;
-        self.position = applied.map_err(io::Error::other)?;
+        let progress = self.progress.clone();
+        let applied = spawn_blocking(move || apply_batch(&store, progress, batch)).await.map_err(io::Error::other)?;
+        self.progress = applied.map_err(io::Error::other)?;
         Ok(())
     }
 }
 
-/// Applies a batch by one write: its data, its position and membership together. Answers when it is readable.
-fn apply_batch(store: &StateStore, mut position: SnapshotMeta, batch: Vec<Item>) -> Result<SnapshotMeta, ReadError> {
+impl Progress {
+    fn read(store: &StateStore) -> Result<Self, ReadError> {
+        let database = store.current();
+        Ok(Self { position: read_position(database.position()?)?, recent: database.recent_commands()? })
+    }
+
+    /// Applies one entry on top of what the batch has written so far.
+    fn apply(&mut self, overlay: &mut Overlay<'_>, entry: &Entry) -> Result<Outcome, ReadError> {
+        let index = entry.log_id.index;
+        self.position.last_log_id = Some(entry.log_id);
+        match &entry.payload {
+            EntryPayload::Blank => Ok(Outcome::Applied { index }),
+            EntryPayload::Membership(membership) => {
+                self.position.last_membership = StoredMembership::new(Some(entry.log_id), membership.clone());
+                Ok(Outcome::Applied { index })
+            }
+            EntryPayload::Normal(proposal) => self.apply_once(overlay, proposal, index),
+        }
+    }
+
+    /// A command that came before has the outcome that it had then.
+    fn apply_once(
+        &mut self,
+        overlay: &mut Overlay<'_>,
+        proposal: &Proposal,
+        index: u64,
+    ) -> Result<Outcome, ReadError> {
+        let before = proposal.number.and_then(|number| self.recent.outcome(proposal.epoch, number));
+        if let Some(outcome) = before {
+            return Ok(outcome);
+        }
+        let outcome = match apply(&*overlay, proposal.epoch, &proposal.operations, index)? {
+            Applied::Writes(writes) => {
+                overlay.absorb(writes);
+                Outcome::Applied { index }
+            }
+            Applied::ConditionFailed { operation } => {
+                Outcome::ConditionFailed { operation: u32::try_from(operation).unwrap_or(u32::MAX) }
+            }
+            Applied::Deposed => Outcome::Deposed,
+        };
+        if let Some(number) = proposal.number {
+            self.recent.record(proposal.epoch, number, outcome);
+        }
+        Ok(outcome)
+    }
+}
+
+/// Applies a batch by one write: its data, its position, membership and recent commands together. Answers when it is
+/// readable.
+fn apply_batch(store: &StateStore, mut progress: Progress, batch: Vec<Item>) -> Result<Progress, ReadError> {
     let database = store.current();
     let mut overlay = Overlay::new(&*database);
     let mut answers = Vec::with_capacity(batch.len());
     for (entry, responder) in batch {
-        let outcome = apply_entry(&mut overlay, &mut position, &entry)?;
+        let outcome = progress.apply(&mut overlay, &entry)?;
         answers.push((outcome, responder));
     }
-    store.write(&overlay.into_writes(), &snapshot_meta_to_wire(&position, String::new()))?;
+    let position = snapshot_meta_to_wire(&progress.position, String::new());
+    store.write(&overlay.into_writes(), &position, &progress.recent)?;
     for (outcome, responder) in answers {
         if let Some(responder) = responder {
             responder.send(outcome);
         }
     }
-    Ok(position)
-}
-
-fn apply_entry(overlay: &mut Overlay<'_>, position: &mut SnapshotMeta, entry: &Entry) -> Result<Outcome, ReadError> {
-    position.last_log_id = Some(entry.log_id);
-    let proposal = match &entry.payload {
-        EntryPayload::Blank => return Ok(Outcome::Applied),
-        EntryPayload::Membership(membership) => {
-            position.last_membership = StoredMembership::new(Some(entry.log_id), membership.clone());
-            return Ok(Outcome::Applied);
-        }
-        EntryPayload::Normal(proposal) => proposal,
-    };
-    Ok(match apply(&*overlay, proposal.epoch, &proposal.operations, entry.log_id.index)? {
-        Applied::Writes(writes) => {
-            overlay.absorb(writes);
-            Outcome::Applied
-        }
-        Applied::ConditionFailed { operation } => Outcome::ConditionFailed { operation },
-        Applied::Deposed => Outcome::Deposed,
-    })
+    Ok(progress)
 }
 
 impl RaftStateMachine<Types> for StateMachine {
@@ -105,7 +142,8 @@ impl RaftStateMachine<Types> for StateMachine {
     type SnapshotBuilder = SnapshotBuilder;
 
     async fn applied_state(&mut self) -> Result<(Option<LogId>, StoredMembership), io::Error> {
-        Ok((self.position.last_log_id, self.position.last_membership.clone()))
+        let position = &self.progress.position;
+        Ok((position.last_log_id, position.last_membership.clone()))
     }
 
     async fn apply<Strm>(&mut self, mut entries: Strm) -> Result<(), io::Error>
@@ -128,7 +166,7 @@ impl RaftStateMachine<Types> for StateMachine {
         let database = self.store.current();
         let taken = spawn_blocking(move || database.checkpoint(&dir).map(|()| dir)).await;
         let taken = taken.unwrap_or_else(|error| Err(ReadError::Database { why: error.to_string() }));
-        SnapshotBuilder { taken: Some(taken), position: self.position.clone(), current: Arc::clone(&self.current) }
+        SnapshotBuilder { taken: Some(taken), position: self.progress.position.clone(), current: Arc::clone(&self.current) }
     }
 
     /// The state is replaced by one rename; the log may then be purged up to the snapshot.
@@ -137,7 +175,7 @@ impl RaftStateMachine<Types> for StateMachine {
         let (label, files) = (meta.clone(), Arc::clone(&snapshot));
         let installed = spawn_blocking(move || install(&store, &label, &files)).await.map_err(io::Error::other)?;
         installed.map_err(io::Error::other)?;
-        self.position = meta.clone();
+        self.progress = Progress::read(&self.store).map_err(io::Error::other)?;
         *self.current.lock() = Some(Snapshot { meta: meta.clone(), snapshot });
         Ok(())
     }
