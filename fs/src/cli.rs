@@ -30,9 +30,12 @@ mod status;
 mod table;
 mod umount;
 
+use std::io;
+use std::num::NonZeroUsize;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use tokio::runtime::{Builder, Runtime};
 
 use exit_status::ExitStatus;
 use failure::Failure;
@@ -94,7 +97,7 @@ pub fn main() -> ExitCode {
 
 fn run(command: Command) -> ExitStatus {
     let subject = command.subject();
-    let result = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+    let result = match runtime(command.threads()) {
         Ok(runtime) => runtime.block_on(command.run()),
         Err(source) => Err(Failure::System { action: "start threads", source }),
     };
@@ -109,7 +112,24 @@ fn run(command: Command) -> ExitStatus {
     }
 }
 
+/// With one thread, tasks hand over to one another without waking a thread.
+fn runtime(threads: Option<NonZeroUsize>) -> io::Result<Runtime> {
+    match threads {
+        None => Builder::new_multi_thread().enable_all().build(),
+        Some(NonZeroUsize::MIN) => Builder::new_current_thread().enable_all().build(),
+        Some(threads) => Builder::new_multi_thread().worker_threads(threads.get()).enable_all().build(),
+    }
+}
+
 impl Command {
+    /// Threads to run on, where told; otherwise one for each processor.
+    fn threads(&self) -> Option<NonZeroUsize> {
+        match self {
+            Self::Master(arguments) => arguments.threads(),
+            _ => None,
+        }
+    }
+
     /// What the message of a failure begins with.
     fn subject(&self) -> String {
         match self {

@@ -55,8 +55,8 @@ pub(crate) use command_number::CommandNumber;
 pub(crate) use outcome::Outcome;
 pub(crate) use proposal::Proposal;
 pub use raft::StartError;
-pub(crate) use recent_commands::RecentCommands;
 pub(crate) use raft::{Group, ReceiveError, RequestError, SnapshotFiles, SnapshotReceiver};
+pub(crate) use recent_commands::RecentCommands;
 pub(crate) use state_store::encode_cluster;
 
 use tokio::sync::watch;

@@ -1,3 +1,4 @@
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
@@ -23,6 +24,10 @@ pub(crate) struct MasterArguments {
     #[arg(long)]
     insecure: bool,
 
+    /// Threads that serve requests [default: one for each processor]
+    #[arg(long, value_name = "N")]
+    threads: Option<NonZeroUsize>,
+
     #[command(flatten)]
     log: LogArguments,
 }
@@ -45,6 +50,11 @@ impl MasterArguments {
     /// Whether it is to run a master.
     pub(crate) fn is_daemon(&self) -> bool {
         self.command.is_none()
+    }
+
+    /// Threads that serve requests, where told.
+    pub(crate) fn threads(&self) -> Option<NonZeroUsize> {
+        self.threads
     }
 
     pub(crate) async fn run(self) -> Result<ExitStatus, Failure> {

@@ -116,10 +116,7 @@ impl Raft for RaftService {
         self.group.transfer(request).await.map(Response::new).map_err(refuse)
     }
 
-    async fn propose(
-        &self,
-        request: Request<wire::ProposeRequest>,
-    ) -> Result<Response<wire::ProposeResponse>, Status> {
+    async fn propose(&self, request: Request<wire::ProposeRequest>) -> Result<Response<wire::ProposeResponse>, Status> {
         let request = request.into_inner();
         self.check(request.header.as_ref())?;
         self.group.take(request).await.map(Response::new).map_err(refuse)

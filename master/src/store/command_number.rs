@@ -22,7 +22,11 @@ impl CommandNumber {
         let within = 0 < lowest_unanswered
             && lowest_unanswered <= sequence
             && sequence - lowest_unanswered < COMMANDS_UNDER_WAY_LIMIT;
-        if within { Ok(Self { sequence, lowest_unanswered }) } else { Err(InvalidNumber { sequence, lowest_unanswered }) }
+        if within {
+            Ok(Self { sequence, lowest_unanswered })
+        } else {
+            Err(InvalidNumber { sequence, lowest_unanswered })
+        }
     }
 
     /// Counted up by one life of a master, from 1.

@@ -36,12 +36,7 @@ struct History {
 }
 
 impl Proposer {
-    pub(super) fn new(
-        id: MasterId,
-        group: Group,
-        state: Arc<StateStore>,
-        standing: watch::Receiver<Standing>,
-    ) -> Self {
+    pub(super) fn new(id: MasterId, group: Group, state: Arc<StateStore>, standing: watch::Receiver<Standing>) -> Self {
         Self { id, group, state, standing, numbers: CommandNumbers::default() }
     }
 
@@ -63,9 +58,9 @@ impl Proposer {
             }
         }
         let deadline = Instant::now() + COMMIT_DEADLINE;
-        let under_way = timeout_at(deadline, self.numbers.next()).await.map_err(|_| CommitError::Unavailable {
-            why: "too many commands are under way".to_owned(),
-        })?;
+        let under_way = timeout_at(deadline, self.numbers.next())
+            .await
+            .map_err(|_| CommitError::Unavailable { why: "too many commands are under way".to_owned() })?;
         let proposal = Proposal {
             leader: self.id,
             epoch,

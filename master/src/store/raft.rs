@@ -1,5 +1,6 @@
 //! The Raft group. This is the only module that knows openraft.
 
+mod commit_notices;
 mod convert;
 mod entry_convert;
 mod forwarding;
@@ -24,9 +25,9 @@ mod storage_tests;
 pub use group::StartError;
 
 use convert::InvalidMessage;
-use network::Network;
 pub(crate) use group::{Group, RequestError};
 pub(crate) use log::LogStore;
+use network::Network;
 pub(crate) use peer::Peer;
 pub(crate) use peers::Peers;
 pub(crate) use settings::LogLimits;

@@ -17,6 +17,9 @@ pub(crate) enum DaemonKind {
     Mount,
 }
 
+/// All daemons share one machine: more threads would only take turns. `DESIGN.md` has the measurement.
+const MASTER_THREADS: [&str; 2] = ["--threads", "1"];
+
 /// A daemon of a dev cluster, running or not.
 #[derive(Debug, Clone)]
 pub(crate) struct Daemon {
@@ -25,8 +28,10 @@ pub(crate) struct Daemon {
     pub(crate) name: String,
     /// Where it listens, or where it is mounted.
     pub(crate) address: String,
-    /// Its command line after the program.
+    /// What its command line begins with after the program: nothing else runs with it.
     arguments: Vec<OsString>,
+    /// What follows on the command line. May differ from version to version.
+    options: Vec<OsString>,
 }
 
 /// A daemon that was just started by this process.
@@ -42,7 +47,8 @@ pub(crate) fn daemons(directory: &ClusterDirectory, settings: &DevSettings) -> V
     let configured = |kind, verb: &str, number: u16, port: u16| {
         let name = format!("{verb}-{number}");
         let arguments = vec![verb.into(), "--config".into(), directory.daemon_config(&name).into()];
-        Daemon { kind, name, address: format!("127.0.0.1:{port}"), arguments }
+        let options = if kind == DaemonKind::Master { MASTER_THREADS.map(OsString::from).into() } else { Vec::new() };
+        Daemon { kind, name, address: format!("127.0.0.1:{port}"), arguments, options }
     };
     let masters = (1..=settings.masters).map(|i| configured(DaemonKind::Master, "master", i, settings.master_port(i)));
     let nodes = (1..=settings.nodes).map(|i| configured(DaemonKind::Node, "node", i, settings.node_port(i)));
@@ -51,6 +57,7 @@ pub(crate) fn daemons(directory: &ClusterDirectory, settings: &DevSettings) -> V
         name: "mount".to_owned(),
         address: path.display().to_string(),
         arguments: vec!["mount".into(), path.into(), "--masters".into(), settings.master_addresses().join(",").into()],
+        options: Vec::new(),
     });
     masters.chain(nodes).chain(mount).collect()
 }
@@ -88,6 +95,7 @@ impl Daemon {
             // A process group of its own: Ctrl-C reaches the one who stops the daemons in order, not them.
             Command::new(std::env::current_exe()?)
                 .args(&self.arguments)
+                .args(&self.options)
                 .current_dir(directory.root())
                 .stdin(Stdio::null())
                 .stdout(log)

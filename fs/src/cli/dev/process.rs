@@ -16,7 +16,7 @@ pub(crate) struct Process {
 }
 
 impl Process {
-    /// The process `pid`, if it runs with exactly these arguments after the program's name. A number
+    /// The process `pid`, if the arguments after the program's name begin with these. A number
     /// that was given to another process meanwhile is nobody.
     pub(crate) fn find(pid: u32, arguments: &[OsString]) -> io::Result<Option<Self>> {
         let Some(descriptor) = open_process(pid)? else { return Ok(None) };
@@ -92,12 +92,14 @@ fn is_gone(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::NotFound || error.raw_os_error() == Some(libc::ESRCH)
 }
 
-/// Whether a `/proc/PID/cmdline` is a program and exactly these arguments. That of a process that has
+/// Whether a `/proc/PID/cmdline` is a program and arguments that begin with these: options behind them differ from
+/// version to version. That of a process that has
 /// ended and was not yet collected by its parent is empty.
 fn runs_with(command_line: &[u8], arguments: &[OsString]) -> bool {
     let Some(command_line) = command_line.strip_suffix(b"\0") else { return false };
     let words = command_line.split(|byte| *byte == 0).skip(1).map(OsStr::from_bytes);
-    words.eq(arguments.iter().map(OsString::as_os_str))
+    let mut first_words = words.take(arguments.len());
+    arguments.iter().all(|argument| first_words.next() == Some(argument.as_os_str()))
 }
 
 #[cfg(test)]
@@ -115,11 +117,12 @@ mod tests {
     }
 
     #[test]
-    fn only_the_whole_command_line_counts() {
+    fn whole_arguments_count_and_options_behind_them_do_not() {
         let arguments = words(&["node", "--config", "/a b/node-1.toml"]);
         assert!(runs_with(b"/bin/cairn\0node\0--config\0/a b/node-1.toml\0", &arguments));
         assert!(!runs_with(b"/bin/cairn\0node\0--config\0/a b/node-10.toml\0", &arguments));
-        assert!(!runs_with(b"/bin/cairn\0node\0--config\0/a b/node-1.toml\0--more\0", &arguments));
+        assert!(runs_with(b"/bin/cairn\0node\0--config\0/a b/node-1.toml\0--more\0", &arguments));
+        assert!(!runs_with(b"/bin/cairn\0node\0--config\0", &arguments));
         assert!(!runs_with(b"/bin/cairn\0", &arguments));
         assert!(!runs_with(b"", &arguments));
     }

@@ -195,10 +195,7 @@ impl Group {
         }
         let me = self.me;
         let taken = self.raft.wait(Some(HAND_OVER_LIMIT));
-        taken
-            .metrics(|metrics| metrics.current_leader.is_some_and(|id| id != me), "a successor leads")
-            .await
-            .is_ok()
+        taken.metrics(|metrics| metrics.current_leader.is_some_and(|id| id != me), "a successor leads").await.is_ok()
     }
 
     /// Stops taking part.

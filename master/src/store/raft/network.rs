@@ -4,15 +4,18 @@ use std::time::Duration;
 
 use cairn_proto::transport::InvalidAddress;
 use cairn_proto::wire;
+use futures_util::Stream;
+use openraft::base::{BoxFuture, BoxStream};
 use openraft::errors::{NetworkError, RPCError, ReplicationClosed, StreamingError, Timeout, Unreachable};
-use openraft::network::{RPCOption, RPCTypes, RaftNetworkFactory, RaftNetworkV2};
+use openraft::network::{RPCOption, RPCTypes, RaftNetworkFactory, RaftNetworkV2, stream_append_sequential};
 use openraft::raft::{
-    AppendEntriesRequest, AppendEntriesResponse, SnapshotResponse, TransferLeaderRequest, TransferLeaderResponse,
-    VoteRequest, VoteResponse,
+    AppendEntriesRequest, AppendEntriesResponse, SnapshotResponse, StreamAppendResult, TransferLeaderRequest,
+    TransferLeaderResponse, VoteRequest, VoteResponse,
 };
 use openraft::{OptionalSend, Snapshot};
 use tonic::{Code, Request, Status};
 
+use super::commit_notices::with_next_entries;
 use super::convert::{
     InvalidMessage, append_response_from_wire, append_to_wire, snapshot_meta_to_wire, snapshot_response_from_wire,
     transfer_to_wire, vote_request_to_wire, vote_response_from_wire, vote_to_wire,
@@ -26,6 +29,7 @@ use super::{Peer, Types, Vote};
 /// leader send the same entries again and again.
 const APPEND_DEADLINE: Duration = Duration::from_secs(2);
 
+type AppendResult = Result<StreamAppendResult<Types>, RPCError<Types>>;
 type CommittedLeader = openraft::type_config::alias::CommittedLeaderIdOf<Types>;
 
 /// Makes links to other masters.
@@ -133,6 +137,17 @@ impl RaftNetworkV2<Types> for Link {
             Ok(append_response_from_wire(&answer.into_inner())?)
         })
         .await
+    }
+
+    fn stream_append<'s, S>(
+        &'s mut self,
+        requests: S,
+        option: RPCOption,
+    ) -> BoxFuture<'s, Result<BoxStream<'s, AppendResult>, RPCError<Types>>>
+    where
+        S: Stream<Item = AppendEntriesRequest<Types>> + OptionalSend + Unpin + 'static,
+    {
+        stream_append_sequential(self, with_next_entries(requests), option)
     }
 
     async fn vote(
