@@ -11,6 +11,7 @@ mod exit_status;
 mod failure;
 mod get;
 mod get_target;
+mod kv;
 mod log_tail;
 mod logging;
 mod ls;
@@ -81,6 +82,8 @@ enum Command {
     Status(status::StatusArguments),
     /// Say whether the cluster takes writes
     Ready(ready::ReadyArguments),
+    /// Read and change small values that all masters agree on
+    Kv(kv::KvArguments),
     /// Write the completions of a shell
     Completions(completions::CompletionsArguments),
 }
@@ -145,6 +148,7 @@ impl Command {
             Self::Stat(arguments) => arguments.subject(),
             Self::Rm(_) => "rm".to_owned(),
             Self::Mv(arguments) => arguments.subject(),
+            Self::Kv(arguments) => arguments.subject(),
             Self::Status(_) => "status".to_owned(),
             Self::Ready(_) => "ready".to_owned(),
             Self::Completions(arguments) => arguments.subject(),
@@ -177,6 +181,7 @@ impl Command {
             Self::Stat(arguments) => arguments.run().await,
             Self::Rm(arguments) => arguments.run().await,
             Self::Mv(arguments) => arguments.run().await,
+            Self::Kv(arguments) => arguments.run().await,
             Self::Status(arguments) => arguments.run().await,
             Self::Ready(arguments) => arguments.run().await,
             Self::Completions(arguments) => arguments.run(),

@@ -41,6 +41,7 @@ mod tests;
 mod transactions;
 mod transport;
 mod unsealed_row;
+mod values;
 mod wire_layout;
 
 use std::sync::Arc;

@@ -24,6 +24,9 @@ pub const REPAIRS: &[u8] = b"repair/";
 pub const REVOCATIONS: &[u8] = b"revoke/";
 /// `serial`: serials below it may have been given out.
 pub const SERIAL: &[u8] = b"serial";
+/// `kv/<key>`: a value of the public key-value service, as it is: no format version stands before it, so that bytes can
+/// be added to it.
+pub const VALUES: &[u8] = b"kv/";
 /// `cluster_epoch`: raised by a recovery; absent means 1.
 pub const CLUSTER_EPOCH: &[u8] = b"cluster_epoch";
 
@@ -57,6 +60,11 @@ pub fn successor(key: &[u8]) -> Bytes {
 /// Where an entry lies.
 pub fn key(key: &Key) -> Bytes {
     joined(KEYS, key.as_str().as_bytes())
+}
+
+/// Where a value of the key-value service lies.
+pub fn value(key: &Key) -> Bytes {
+    joined(VALUES, key.as_str().as_bytes())
 }
 
 /// Where a blob lies.

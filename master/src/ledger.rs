@@ -7,10 +7,13 @@ use cairn_proto::Refusal;
 use tokio::time::{Instant, timeout};
 
 use crate::failure::Failure;
+use crate::state::State;
 use crate::store::{Command, CommitError, Epoch, ReadError, Standing, Store, View};
 
 /// How long a read waits for the state that the client has already seen elsewhere.
 const CATCH_UP_DEADLINE: Duration = Duration::from_secs(2);
+/// How long a majority may take to confirm a read before a command is tried instead.
+const READ_INDEX_DEADLINE: Duration = Duration::from_secs(2);
 /// How long a command may take before the caller is told that the outcome is open.
 const COMMIT_DEADLINE: Duration = Duration::from_secs(10);
 
@@ -49,6 +52,24 @@ impl Ledger {
             return Err(Refusal::NotReady { why }.into());
         }
         Ok(self.store.view()?)
+    }
+
+    /// The state of some moment after the call. Unlike [`Self::view_at`] it rests on no clock: a majority confirms that
+    /// nobody else has been told of more, by one round or, where this master does not lead Raft, by a command that writes
+    /// nothing; and the state itself says that the epoch is still this one.
+    pub async fn linearizable_view(&self) -> Result<Box<dyn View>, Failure> {
+        let index = match timeout(READ_INDEX_DEADLINE, self.store.read_index()).await {
+            Ok(Some(index)) => index,
+            Ok(None) | Err(_) => self.commit(Command::new()).await?,
+        };
+        let view = self.view_at(index).await?;
+        match State(view.as_ref()).lease()? {
+            Some(lease) if lease.epoch == self.epoch.0 => Ok(view),
+            lease => {
+                let elected = lease.map(|lease| lease.address).unwrap_or_default();
+                Err(Refusal::NotElected { elected }.into())
+            }
+        }
     }
 
     /// Commits a command. When it returns an index, a majority has it on stable storage, it is applied here, and a

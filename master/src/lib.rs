@@ -8,6 +8,7 @@ mod garbage;
 pub mod group;
 pub mod jobs;
 pub mod keys;
+pub mod kv;
 mod layouts;
 mod lease;
 pub mod ledger;

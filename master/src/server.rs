@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use cairn_proto::MESSAGE_LIMIT_BYTES;
 use cairn_proto::transport::{self, Connector, TcpConnector};
+use cairn_proto::wire::key_value_server::KeyValueServer;
 use cairn_proto::wire::metadata_server::MetadataServer;
 use cairn_proto::wire::registry_server::RegistryServer;
 use tokio::net::TcpListener;
@@ -17,7 +18,7 @@ use crate::config::{Config, InvalidConfig};
 use crate::group::Group;
 use crate::nodes::GrpcNodeClient;
 use crate::office::Office;
-use crate::service::{MetadataService, RegistryService};
+use crate::service::{KeyValueService, MetadataService, RegistryService};
 use crate::store::{FatalError, LeaseOptions, Member, OpenError, ReplicatedStore, Store, StoreOptions, open};
 use crate::tenure::Surroundings;
 
@@ -190,7 +191,10 @@ pub(crate) fn routes(office: &Arc<Office>, group: Arc<dyn Group>) -> Routes {
     let registry = RegistryServer::new(RegistryService::new(Arc::clone(office)))
         .max_decoding_message_size(MESSAGE_LIMIT_BYTES)
         .max_encoding_message_size(MESSAGE_LIMIT_BYTES);
-    Routes::new(metadata).add_service(registry)
+    let values = KeyValueServer::new(KeyValueService::new(Arc::clone(office)))
+        .max_decoding_message_size(MESSAGE_LIMIT_BYTES)
+        .max_encoding_message_size(MESSAGE_LIMIT_BYTES);
+    Routes::new(metadata).add_service(registry).add_service(values)
 }
 
 #[cfg(test)]

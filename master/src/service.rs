@@ -1,10 +1,12 @@
 //! The gRPC services of a master: they check, ask a manager, and turn failures into refusals.
 
 mod desk;
+mod kv;
 mod metadata;
 mod raft;
 mod registry;
 
+pub use kv::KeyValueService;
 pub use metadata::MetadataService;
 pub use raft::RaftService;
 pub use registry::RegistryService;

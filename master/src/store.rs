@@ -86,6 +86,11 @@ pub trait Store: Send + Sync {
     /// One consistent snapshot of the state that this master has applied.
     fn view(&self) -> Result<Box<dyn View>, ReadError>;
 
+    /// Index of the last command that was answered before this call, whoever was elected then: a state not older than it
+    /// holds all that anybody has been told. One round to a majority of masters, shared by all calls that wait for it.
+    /// `None`: this master cannot tell, since it does not lead Raft or has lost the majority.
+    async fn read_index(&self) -> Option<u64>;
+
     /// Returns once this master has applied the command at `index`. Waits for ever if none comes: bound it.
     async fn wait_applied(&self, index: u64);
 

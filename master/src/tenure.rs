@@ -15,9 +15,11 @@ use crate::clock::Clock;
 use crate::failure::Failure;
 use crate::jobs::Collection;
 use crate::keys;
+use crate::kv::Values;
 use crate::layouts::wire_layout;
 use crate::ledger::Ledger;
 use crate::nodes::{NodeClient, NodeTiming, Nodes, Orders};
+use crate::requests::Requests;
 use crate::scheduler::{Score, placeable_bytes};
 use crate::sessions::{Report, Sessions};
 use crate::state::State;
@@ -65,7 +67,9 @@ pub struct Tenure {
     sessions: Arc<Sessions>,
     transactions: Arc<TransactionTable>,
     nodes: Arc<Nodes>,
+    requests: Arc<Requests>,
     blobs: Blobs,
+    values: Values,
     opener: Opener,
     aborter: Aborter,
     namer: Namer,
@@ -103,10 +107,19 @@ impl Tenure {
         transactions: Arc<TransactionTable>,
         nodes: Arc<Nodes>,
     ) -> Self {
+        let requests = Arc::new(Requests::new(ledger.clone()));
         let layout = settings.default_layout;
         let spare = u32::try_from(layout.code()).expect("a layout has at most 255 chunks");
         Self {
-            blobs: Blobs::new(ledger.clone(), Arc::clone(&clock), Arc::clone(&transactions), Arc::clone(&nodes)),
+            blobs: Blobs::new(
+                ledger.clone(),
+                Arc::clone(&clock),
+                Arc::clone(&requests),
+                Arc::clone(&transactions),
+                Arc::clone(&nodes),
+            ),
+            values: Values::new(ledger.clone(), Arc::clone(&requests)),
+            requests,
             opener: Opener::new(
                 ledger.clone(),
                 Arc::clone(&clock),
@@ -222,7 +235,7 @@ impl Tenure {
     fn forget(&self, session: SessionId) {
         self.transactions.remove_session(session);
         self.nodes.admissions().forget(session);
-        self.blobs.forget(session);
+        self.requests.forget(session);
     }
 
     /// Opens a transaction.
@@ -238,6 +251,11 @@ impl Tenure {
     /// Keys and blobs.
     pub fn blobs(&self) -> &Blobs {
         &self.blobs
+    }
+
+    /// The key-value service.
+    pub fn values(&self) -> &Values {
+        &self.values
     }
 
     /// Storage nodes.

@@ -106,6 +106,8 @@ refusals! {
     KeyChanged(key) = "KEY_CHANGED", Aborted, "key {key:?} was changed by someone else";
     /// Not a valid key.
     InvalidKey(why) = "INVALID_KEY", InvalidArgument, "invalid key: {why}";
+    /// The value of a key of the key-value service would be longer than it may be.
+    ValueTooLong(key, limit) = "VALUE_TOO_LONG", OutOfRange, "the value of {key:?} would be longer than {limit} bytes";
     /// No blob of that id, or it is deleted.
     BlobNotFound(blob) = "BLOB_NOT_FOUND", NotFound, "no blob {blob}";
     /// The layout is invalid.

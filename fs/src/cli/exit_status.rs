@@ -51,6 +51,7 @@ impl From<&ClientError> for ExitStatus {
             }
             ClientError::OutcomeUnknown { .. }
             | ClientError::KeyChanged { .. }
+            | ClientError::ValueTooLong { .. }
             | ClientError::NoSpace { .. }
             | ClientError::Corrupt { .. }
             | ClientError::SessionLost { .. }

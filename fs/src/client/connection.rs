@@ -12,7 +12,7 @@ use tonic::transport::Channel;
 use tonic::{Response, Status};
 
 use super::cell_slot::SlotTable;
-use super::masters::{Call, CallError, Masters};
+use super::masters::{Call, CallError, Masters, metadata};
 use super::memory_budget::MemoryBudget;
 use super::nodes::Nodes;
 use super::open_segments::OpenSegments;
@@ -79,18 +79,27 @@ impl Connection {
         self.masters.call(call, request).await.map_err(|error| error.into_client_error(what))
     }
 
-    /// A mutation of the client's session. If the session turns out to have expired before the first attempt
-    /// reached the masters, it is done in a new one.
+    /// A mutation of the metadata service.
     pub(super) async fn mutate<T, F, R>(&self, what: &'static str, request: F) -> Result<T, ClientError>
     where
         F: Fn(MetadataClient<Channel>, wire::RequestId) -> R,
+        R: Future<Output = Result<Response<T>, Status>>,
+    {
+        self.mutate_on(what, |channel, id| request(metadata(channel), id)).await
+    }
+
+    /// A mutation of the client's session, of any service of the masters. If the session turns out to have expired
+    /// before the first attempt reached the masters, it is done in a new one.
+    pub(super) async fn mutate_on<T, F, R>(&self, what: &'static str, request: F) -> Result<T, ClientError>
+    where
+        F: Fn(Channel, wire::RequestId) -> R,
         R: Future<Output = Result<Response<T>, Status>>,
     {
         let call = Call { what, deadline: self.deadline(), mutates: true };
         loop {
             let session = self.sessions.current(call.deadline).await?;
             let slot = session.requests().take().await;
-            match self.masters.call(call, |master| request(master, slot.id())).await {
+            match self.masters.call_on(call, |channel| request(channel, slot.id())).await {
                 Err(CallError::Refused { refusal: cairn_proto::Refusal::SessionExpired { .. }, maybe_ran: false })
                     if Instant::now() < call.deadline =>
                 {

@@ -56,6 +56,14 @@ pub enum ClientError {
         /// What is wrong with it.
         why: String,
     },
+    /// A value of the key-value service would be longer than it may be.
+    #[error("the value of {key:?} would be longer than the {limit} bytes it may have; store it as a blob")]
+    ValueTooLong {
+        /// The key.
+        key: String,
+        /// The limit.
+        limit: String,
+    },
     /// No blob of that id, or it was deleted.
     #[error("no blob {blob}; it was deleted")]
     BlobNotFound {
@@ -160,6 +168,7 @@ impl ClientError {
             Refusal::KeyNotFound { key } => Self::KeyNotFound { key },
             Refusal::KeyChanged { key } => Self::KeyChanged { key },
             Refusal::InvalidKey { why } => Self::InvalidKey { why },
+            Refusal::ValueTooLong { key, limit } => Self::ValueTooLong { key, limit },
             Refusal::BlobNotFound { blob } => Self::BlobNotFound { blob },
             Refusal::InvalidLayout { why } => Self::InvalidLayout { why },
             Refusal::InvalidRequest { why } => Self::InvalidRequest { why },

@@ -87,18 +87,28 @@ impl Masters {
         Ok(Self { configured, connector, ring: Mutex::new(MasterRing::new(addresses)), channels: Mutex::default() })
     }
 
-    /// Sends a request to the elected master, wherever it is. `request` runs once for every attempt.
+    /// Sends a request of the metadata service to the elected master, wherever it is. `request` runs once for every
+    /// attempt.
     pub(super) async fn call<T, F, R>(&self, call: Call, request: F) -> Result<T, CallError>
     where
         F: Fn(MetadataClient<Channel>) -> R,
+        R: Future<Output = Result<Response<T>, Status>>,
+    {
+        self.call_on(call, |channel| request(metadata(channel))).await
+    }
+
+    /// As [`Self::call`], for any service of the masters.
+    pub(super) async fn call_on<T, F, R>(&self, call: Call, request: F) -> Result<T, CallError>
+    where
+        F: Fn(Channel) -> R,
         R: Future<Output = Result<Response<T>, Status>>,
     {
         let mut backoff = Backoff::new();
         let mut history = History::default();
         loop {
             let Some(address) = self.target() else { return Err(self.gave_up(call, history)) };
-            let client = self.client(&address).map_err(CallError::GaveUp)?;
-            match attempt(request(client), call.deadline).await {
+            let channel = self.channel(&address).map_err(CallError::GaveUp)?;
+            match attempt(request(channel), call.deadline).await {
                 Attempt::Done(answer) => {
                     self.ring.lock().answered(&address);
                     return Ok(answer);
@@ -136,7 +146,7 @@ impl Masters {
         let mut history = History::default();
         let addresses = self.ring.lock().addresses().to_vec();
         for address in addresses {
-            match attempt(request(self.client(&address)?), call.deadline).await {
+            match attempt(request(metadata(self.channel(&address)?)), call.deadline).await {
                 Attempt::Done(answer) => return Ok(answer),
                 Attempt::Refused(refusal) => return Err(ClientError::from_refusal(call.what, refusal)),
                 Attempt::NotElected(elected) => {
@@ -169,18 +179,15 @@ impl Masters {
         self.ring.lock().target(Instant::now())
     }
 
-    fn client(&self, address: &str) -> Result<MetadataClient<Channel>, ClientError> {
+    fn channel(&self, address: &str) -> Result<Channel, ClientError> {
         let mut channels = self.channels.lock();
-        let channel = match channels.get(address) {
-            Some(channel) => channel.clone(),
+        match channels.get(address) {
+            Some(channel) => Ok(channel.clone()),
             None => {
                 let made = channel(&*self.connector, address, Liveness::USUAL)?;
-                channels.entry(address.to_owned()).or_insert(made).clone()
+                Ok(channels.entry(address.to_owned()).or_insert(made).clone())
             }
-        };
-        Ok(MetadataClient::new(channel)
-            .max_decoding_message_size(MESSAGE_LIMIT_BYTES)
-            .max_encoding_message_size(MESSAGE_LIMIT_BYTES))
+        }
     }
 
     fn gave_up(&self, call: Call, history: History) -> CallError {
@@ -193,6 +200,12 @@ impl Masters {
             ClientError::Unreachable { what, masters: self.configured.join(", "), why }
         })
     }
+}
+
+pub(super) fn metadata(channel: Channel) -> MetadataClient<Channel> {
+    MetadataClient::new(channel)
+        .max_decoding_message_size(MESSAGE_LIMIT_BYTES)
+        .max_encoding_message_size(MESSAGE_LIMIT_BYTES)
 }
 
 async fn attempt<T>(request: impl Future<Output = Result<Response<T>, Status>>, deadline: Instant) -> Attempt<T> {

@@ -40,9 +40,10 @@ fn of_store(error: &ClientError) -> Errno {
         ClientError::KeyNotFound { .. } => Errno::ENOENT,
         // A handle open on a blob keeps it, so its absence is a loss and not a missing name.
         ClientError::KeyChanged { .. } | ClientError::BlobNotFound { .. } => Errno::ESTALE,
-        ClientError::InvalidKey { .. } | ClientError::InvalidLayout { .. } | ClientError::InvalidRequest { .. } => {
-            Errno::EINVAL
-        }
+        ClientError::InvalidKey { .. }
+        | ClientError::InvalidLayout { .. }
+        | ClientError::InvalidRequest { .. }
+        | ClientError::ValueTooLong { .. } => Errno::EINVAL,
         ClientError::NoSpace { .. } => Errno::ENOSPC,
         ClientError::TargetsLost { .. }
         | ClientError::TooFewChunks { .. }

@@ -22,7 +22,7 @@ use crate::transactions::TransactionTable;
 pub struct Blobs {
     ledger: Ledger,
     clock: Arc<dyn Clock>,
-    requests: Requests,
+    requests: Arc<Requests>,
     serials: Serials,
     transactions: Arc<TransactionTable>,
     nodes: Arc<Nodes>,
@@ -30,14 +30,15 @@ pub struct Blobs {
 
 impl Blobs {
     /// For the state of one election.
-    pub fn new(ledger: Ledger, clock: Arc<dyn Clock>, transactions: Arc<TransactionTable>, nodes: Arc<Nodes>) -> Self {
-        let (requests, serials) = (Requests::new(ledger.clone()), Serials::new(ledger.clone()));
+    pub fn new(
+        ledger: Ledger,
+        clock: Arc<dyn Clock>,
+        requests: Arc<Requests>,
+        transactions: Arc<TransactionTable>,
+        nodes: Arc<Nodes>,
+    ) -> Self {
+        let serials = Serials::new(ledger.clone());
         Self { ledger, clock, requests, serials, transactions, nodes }
-    }
-
-    /// Forgets what memory holds of a session that ended.
-    pub fn forget(&self, session: SessionId) {
-        self.requests.forget(session);
     }
 
     /// Makes a blob visible. When this returns, a majority of masters has it on stable storage.

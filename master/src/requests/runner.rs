@@ -187,7 +187,14 @@ macro_rules! replies {
     )+};
 }
 
-replies!(CommitBlobResponse, DeleteResponse, SetAttributesResponse, RenameResponse);
+replies!(
+    CommitBlobResponse,
+    DeleteResponse,
+    SetAttributesResponse,
+    RenameResponse,
+    PutValueResponse,
+    AppendValueResponse
+);
 
 #[cfg(test)]
 mod tests {

@@ -120,6 +120,9 @@ fn holds(overlay: &Overlay<'_>, key: &[u8], expected: &Expected) -> Result<bool,
         (None, Expected::Absent) | (Some(_), Expected::Present) => true,
         (Some(stored), Expected::Version(version)) => stored.version == *version,
         (Some(stored), Expected::Value(value)) => stored.value == *value,
+        (stored, Expected::AtMostBytes(limit)) => {
+            stored.is_none_or(|stored| u64::try_from(stored.value.len()).is_ok_and(|length| length <= *limit))
+        }
         (None, _) | (Some(_), Expected::Absent) => false,
     })
 }

@@ -1,5 +1,6 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -23,6 +24,7 @@ pub struct MemoryStore {
     inner: Mutex<Inner>,
     applied: watch::Sender<u64>,
     standing: watch::Sender<Standing>,
+    confirms_reads: AtomicBool,
 }
 
 #[derive(Default)]
@@ -39,6 +41,7 @@ impl MemoryStore {
             inner: Mutex::default(),
             applied: watch::Sender::new(0),
             standing: watch::Sender::new(Standing::Following { elected: None }),
+            confirms_reads: AtomicBool::new(true),
         };
         store.set_standing(standing);
         store
@@ -60,6 +63,11 @@ impl MemoryStore {
     /// Gives the lease record another epoch while this master still believes that it is elected.
     pub fn depose(&self, successor: Epoch) {
         self.record_lease(successor);
+    }
+
+    /// From now on the store cannot tell how far a read has to go, as on a master that does not lead Raft.
+    pub fn lose_read_index(&self) {
+        self.confirms_reads.store(false, Ordering::Relaxed);
     }
 
     /// The next commit fails so and applies nothing.
@@ -122,6 +130,10 @@ impl Store for MemoryStore {
     fn view(&self) -> Result<Box<dyn View>, ReadError> {
         let inner = self.inner.lock();
         Ok(Box::new(MemoryView { index: inner.index, contents: Arc::clone(&inner.contents) }))
+    }
+
+    async fn read_index(&self) -> Option<u64> {
+        self.confirms_reads.load(Ordering::Relaxed).then(|| self.inner.lock().index)
     }
 
     async fn wait_applied(&self, index: u64) {

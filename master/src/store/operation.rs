@@ -11,6 +11,8 @@ pub enum Expected {
     Version(u64),
     /// The key exists and has this value.
     Value(Bytes),
+    /// The key does not exist, or its value has at most so many bytes.
+    AtMostBytes(u64),
 }
 
 /// One step of a command. It sees what the steps before it wrote.

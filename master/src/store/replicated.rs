@@ -166,6 +166,10 @@ impl Store for ReplicatedStore {
         self.state.view()
     }
 
+    async fn read_index(&self) -> Option<u64> {
+        self.proposer.group().read_index().await
+    }
+
     async fn wait_applied(&self, index: u64) {
         let reached = self.state.applied().wait_for(|applied| *applied >= index).await.is_ok();
         debug_assert!(reached, "the state store outlives its waiters");

@@ -80,6 +80,7 @@ impl Model {
             Expected::Present => stored.is_some(),
             Expected::Version(version) => stored.is_some_and(|stored| stored.version == *version),
             Expected::Value(value) => stored.is_some_and(|stored| stored.value == value),
+            Expected::AtMostBytes(limit) => stored.is_none_or(|stored| stored.value.len() as u64 <= *limit),
         }
     }
 }
@@ -102,6 +103,7 @@ fn conditions() -> impl Strategy<Value = Expected> {
         Just(Expected::Present),
         (2_u64..20).prop_map(Expected::Version),
         values().prop_map(Expected::Value),
+        (0_u64..3).prop_map(Expected::AtMostBytes),
     ]
 }
 

@@ -95,6 +95,7 @@ fn expected_to_wire(expected: Expected) -> wire::Expected {
         Expected::Present => State::Present(true),
         Expected::Version(version) => State::Version(version),
         Expected::Value(value) => State::Value(value),
+        Expected::AtMostBytes(limit) => State::AtMostBytes(limit),
     };
     wire::Expected { state: Some(state) }
 }
@@ -105,6 +106,7 @@ fn expected_from_wire(expected: Option<wire::Expected>) -> Result<Expected, Inva
         Some(State::Present(true)) => Ok(Expected::Present),
         Some(State::Version(version)) => Ok(Expected::Version(version)),
         Some(State::Value(value)) => Ok(Expected::Value(value)),
+        Some(State::AtMostBytes(limit)) => Ok(Expected::AtMostBytes(limit)),
         Some(State::Absent(false) | State::Present(false)) | None => Err(InvalidMessage::missing("expected state")),
     }
 }

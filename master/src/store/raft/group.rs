@@ -5,6 +5,7 @@ use std::time::Duration;
 use cairn_proto::wire;
 use openraft::async_runtime::watch::WatchReceiver;
 use openraft::errors::{ClientWriteError, Fatal, InitializeError, RaftError};
+use openraft::raft::ReadPolicy;
 use openraft::{Instant, ServerState, Snapshot};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -125,6 +126,18 @@ impl Group {
                 | ClientWriteError::PreconditionFailed(_) => Attempt::NotTaken { why: error.to_string() },
             },
             Err(RaftError::Fatal(error)) => Attempt::Unknown { why: error.to_string() },
+        }
+    }
+
+    /// The index that a linearizable read has to reach, confirmed by a majority after the call. Never by the leader's
+    /// own lease, which does not survive a restart of its followers. `None` unless this master leads.
+    pub(crate) async fn read_index(&self) -> Option<u64> {
+        match self.raft.get_read_log_id(ReadPolicy::ReadIndex).await {
+            Ok((read_log_id, _)) => Some(read_log_id.log_id().index),
+            Err(error) => {
+                tracing::debug!(%error, "no majority confirms a read");
+                None
+            }
         }
     }
 

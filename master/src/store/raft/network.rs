@@ -139,11 +139,11 @@ impl RaftNetworkV2<Types> for Link {
         .await
     }
 
-    fn stream_append<'s, S>(
-        &'s mut self,
+    fn stream_append<S>(
+        &mut self,
         requests: S,
         option: RPCOption,
-    ) -> BoxFuture<'s, Result<BoxStream<'s, AppendResult>, RPCError<Types>>>
+    ) -> BoxFuture<'_, Result<BoxStream<'_, AppendResult>, RPCError<Types>>>
     where
         S: Stream<Item = AppendEntriesRequest<Types>> + OptionalSend + Unpin + 'static,
     {
