@@ -16,7 +16,11 @@ mod log_tail;
 mod logging;
 mod ls;
 mod master;
+mod master_add;
 mod master_leader;
+mod master_list;
+mod master_remove;
+mod master_transfer_leader;
 mod mount;
 mod mv;
 mod node;
@@ -217,6 +221,11 @@ mod tests {
             "cairn master --config /f --insecure --log debug --log-format json",
             "cairn master leader",
             "cairn master leader --json --masters a:1",
+            "cairn master list --json",
+            "cairn master add a:4 --timeout 5s",
+            "cairn master add a:4 --no-wait --json",
+            "cairn master remove 3",
+            "cairn master transfer-leader 2 --json",
             "cairn node --config /f --insecure",
             "cairn mount /m -o allow_other,layout=6+3 --masters a:1,b:2 --daemon",
             "cairn umount /m",
@@ -244,6 +253,8 @@ mod tests {
         for line in [
             "cairn",
             "cairn master",
+            "cairn master add",
+            "cairn master remove three",
             "cairn node",
             "cairn put",
             "cairn cat",

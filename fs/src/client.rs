@@ -1,5 +1,6 @@
 //! The client library: talks to masters and storage nodes, knows nothing of mounts. See `DESIGN.md`.
 
+mod administration;
 mod avoidance;
 mod backoff;
 mod blob_commit;

@@ -1,6 +1,7 @@
 //! What a master is started with.
 
 use std::net::{SocketAddr, ToSocketAddrs};
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -10,6 +11,7 @@ use serde::Deserialize;
 
 use crate::nodes::NodeTiming;
 use crate::scheduler::Score;
+use crate::store::LogOptions;
 use crate::tenure::Settings;
 
 /// The configuration file of a master (TOML).
@@ -39,11 +41,40 @@ pub struct Config {
     /// Which of equally spread nodes new segments go to.
     #[serde(default)]
     pub placement: Score,
-    /// The masters that the group starts with, this one among them; the same on all.
+    /// The masters that a new group starts with, this one among them; the same on all. Empty: this one is to be added
+    /// to a group, by `join`.
+    #[serde(default)]
     pub members: Vec<MemberConfig>,
+    /// Masters of the group that this one is to be added to (`host:port`; a DNS name stands for all its addresses). It
+    /// then waits for `cairn master add`.
+    #[serde(default)]
+    pub join: Vec<String>,
+    /// With `join`: `host:port` that masters, nodes and clients reach this one at; `listen` if left out.
+    #[serde(default)]
+    pub address: Option<String>,
     /// Times.
     #[serde(default)]
     pub timing: TimingConfig,
+    /// Bounds of the Raft log.
+    #[serde(default)]
+    pub log: LogConfig,
+}
+
+/// How much of the Raft log is kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct LogConfig {
+    /// Entries kept behind a snapshot, so that a master that was away for a moment goes on from the log.
+    pub keep_entries: u64,
+    /// Entries after which a snapshot is taken; not more than are kept.
+    pub snapshot_every_entries: u64,
+}
+
+impl Default for LogConfig {
+    fn default() -> Self {
+        let LogOptions { keep_entries, snapshot_every_entries } = LogOptions::default();
+        Self { keep_entries, snapshot_every_entries }
+    }
 }
 
 /// One master of the initial group.
@@ -123,6 +154,11 @@ fn default_stripe_size() -> ByteSize {
     ByteSize::b(Layout::DEFAULT.stripe_size_bytes())
 }
 
+/// Entries between two snapshots that make sense: each writes the state's changes out, and a restart reads so many.
+const SNAPSHOT_EVERY_ENTRIES: RangeInclusive<u64> = 100..=1_000_000;
+/// Entries that may be kept.
+const KEEP_ENTRIES_LIMIT: u64 = 10_000_000;
+
 /// What is wrong with a configuration.
 #[derive(Debug, thiserror::Error)]
 pub enum InvalidConfig {
@@ -150,6 +186,12 @@ pub enum InvalidConfig {
     /// The group makes no sense.
     #[error("members: {0}")]
     Members(String),
+    /// Bounds of the log that cannot work.
+    #[error(
+        "log: snapshot_every_entries must be from {} to {}, keep_entries not less than it and at most {KEEP_ENTRIES_LIMIT}",
+        SNAPSHOT_EVERY_ENTRIES.start(), SNAPSHOT_EVERY_ENTRIES.end()
+    )]
+    Log,
     /// Times that cannot work together.
     #[error("timing: {0}")]
     Timing(&'static str),
@@ -176,19 +218,37 @@ impl Config {
         Ok(Layout::new(data, code, cell_size_bytes, self.stripe_size.as_u64())?)
     }
 
-    /// This master's own entry among the members, after checking all of them.
-    pub fn own_member(&self) -> Result<&MemberConfig, InvalidConfig> {
+    /// This master as others see it, after checking all of the group's configuration.
+    pub fn own_member(&self) -> Result<MemberConfig, InvalidConfig> {
         let invalid = |why: String| InvalidConfig::Members(why);
+        if self.id == 0 || self.members.iter().any(|member| member.id == 0) {
+            return Err(invalid("ids start at 1".to_owned()));
+        }
+        if self.members.is_empty() == self.join.is_empty() {
+            return Err(invalid("give either members (a new group) or join (an existing one)".to_owned()));
+        }
         for (index, member) in self.members.iter().enumerate() {
-            if member.id == 0 {
-                return Err(invalid("ids start at 1".to_owned()));
-            }
             if self.members[..index].iter().any(|other| other.id == member.id || other.address == member.address) {
                 return Err(invalid(format!("id {} or address {} is there twice", member.id, member.address)));
             }
         }
-        let own = self.members.iter().find(|member| member.id == self.id);
+        if self.members.is_empty() {
+            let address = self.address.clone().unwrap_or_else(|| self.listen.clone());
+            return Ok(MemberConfig { id: self.id, name: self.name.clone(), address });
+        }
+        if self.address.is_some() {
+            return Err(invalid("address goes with join; with members it stands there".to_owned()));
+        }
+        let own = self.members.iter().find(|member| member.id == self.id).cloned();
         own.ok_or_else(|| invalid(format!("this master's id {} is not among them", self.id)))
+    }
+
+    /// The bounds of the log, checked.
+    pub fn log_options(&self) -> Result<LogOptions, InvalidConfig> {
+        let LogConfig { keep_entries, snapshot_every_entries } = self.log;
+        let sound = SNAPSHOT_EVERY_ENTRIES.contains(&snapshot_every_entries)
+            && (snapshot_every_entries..=KEEP_ENTRIES_LIMIT).contains(&keep_entries);
+        if sound { Ok(LogOptions { keep_entries, snapshot_every_entries }) } else { Err(InvalidConfig::Log) }
     }
 
     /// What the managers are set up with, checked.
@@ -225,7 +285,7 @@ fn narrow(chunks: usize) -> u32 {
 
 #[cfg(test)]
 mod tests {
-    use super::{Config, InvalidConfig};
+    use super::{Config, InvalidConfig, LogOptions};
     use std::time::Duration;
 
     fn config(lines: &str) -> Config {
@@ -273,5 +333,32 @@ mod tests {
         let mut other = config("listen = \"127.0.0.1:0\"");
         other.id = 7;
         assert!(matches!(other.own_member(), Err(InvalidConfig::Members(_))));
+    }
+
+    #[test]
+    fn the_bounds_of_the_log_can_be_set_and_are_checked() {
+        let bounds = |keep: u64, every: u64| {
+            let log = format!("log = {{ keep_entries = {keep}, snapshot_every_entries = {every} }}");
+            config(&format!("listen = \"127.0.0.1:0\"\n{log}")).log_options()
+        };
+        assert_eq!(bounds(1000, 500).unwrap().keep_entries, 1000);
+        assert_eq!(config("listen = \"127.0.0.1:0\"").log_options().unwrap(), LogOptions::default());
+        for (keep, every) in [(1000, 0), (1000, 99), (499, 500), (u64::MAX, 500), (u64::MAX, u64::MAX)] {
+            assert!(matches!(bounds(keep, every), Err(InvalidConfig::Log)), "{keep} {every}");
+        }
+    }
+
+    #[test]
+    fn a_master_founds_a_group_or_joins_one() {
+        let joining = |lines: &str| -> Config {
+            let text = format!("id = 4\nname = \"master-4\"\ndir = \"d\"\nlisten = \"127.0.0.1:7004\"\n{lines}");
+            toml::from_str(&text).unwrap()
+        };
+        assert_eq!(joining("join = [\"a:1\"]").own_member().unwrap().address, "127.0.0.1:7004");
+        let named = joining("join = [\"a:1\"]\naddress = \"master-4.example:7004\"");
+        assert_eq!(named.own_member().unwrap().address, "master-4.example:7004");
+        assert!(matches!(joining("").own_member(), Err(InvalidConfig::Members(_))));
+        let both = config("listen = \"127.0.0.1:0\"\njoin = [\"a:1\"]");
+        assert!(matches!(both.own_member(), Err(InvalidConfig::Members(_))));
     }
 }

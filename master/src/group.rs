@@ -2,7 +2,7 @@
 
 use cairn_proto::wire;
 
-use crate::store::{MemberStatus, ReplicatedStore};
+use crate::store::{MemberRole, MemberStatus, ReplicatedStore};
 
 /// Tells how the masters are.
 pub trait Group: Send + Sync {
@@ -26,6 +26,8 @@ impl From<MemberStatus> for wire::MasterStatus {
             elected: status.elected,
             raft_leader: status.raft_leader,
             applied_index: status.applied_index,
+            voter: status.role == MemberRole::Voter,
+            disk: status.disk.to_wire(),
         }
     }
 }

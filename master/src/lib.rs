@@ -31,5 +31,5 @@ pub mod transactions;
 #[cfg(test)]
 mod fakes;
 
-pub use config::{Config, InvalidConfig, MemberConfig, TimingConfig};
+pub use config::{Config, InvalidConfig, LogConfig, MemberConfig, TimingConfig};
 pub use server::{Master, RunError, run};

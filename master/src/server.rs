@@ -18,7 +18,7 @@ use crate::config::{Config, InvalidConfig};
 use crate::group::Group;
 use crate::nodes::GrpcNodeClient;
 use crate::office::Office;
-use crate::service::{KeyValueService, MetadataService, RegistryService};
+use crate::service::{AdminService, KeyValueService, MetadataService, RegistryService};
 use crate::store::{FatalError, LeaseOptions, Member, OpenError, ReplicatedStore, Store, StoreOptions, open};
 use crate::tenure::Surroundings;
 
@@ -113,7 +113,9 @@ impl Master {
             node_client: Arc::new(GrpcNodeClient::new(connector)),
         };
         let office = Arc::new(Office::new(around, settings));
-        let routes = routes(&office, Arc::clone(&store) as Arc<dyn Group>).add_service(raft.into_server());
+        let routes = routes(&office, Arc::clone(&store) as Arc<dyn Group>)
+            .add_service(raft.into_server())
+            .add_service(AdminService::new(Arc::clone(&store)).into_server());
         Ok(Self { store, office, routes })
     }
 
@@ -172,7 +174,8 @@ fn store_options(config: &Config, connector: Arc<dyn Connector>) -> Result<Store
         dir: config.dir.clone(),
         master: config.id,
         name: config.name.clone(),
-        address: own.address.clone(),
+        address: own.address,
+        join: config.join.clone(),
         members: config.members.iter().map(member).collect(),
         lease: LeaseOptions {
             period: config.timing.lease_period,
@@ -180,6 +183,7 @@ fn store_options(config: &Config, connector: Arc<dyn Connector>) -> Result<Store
             buffer: config.timing.lease_buffer,
         },
         connector,
+        log: config.log_options()?,
     })
 }
 

@@ -3,6 +3,8 @@
 //! Managers see the [`Store`] and [`View`] traits. [`ReplicatedStore`] stands behind them in a daemon,
 //! [`MemoryStore`] in their tests; both run commands through the same [`apply`](apply::apply).
 
+mod administration;
+mod alignment;
 pub mod apply;
 mod attempt;
 #[cfg(test)]
@@ -14,7 +16,10 @@ mod commit_error;
 mod database;
 mod directory;
 mod durable_files;
+mod failures;
+mod founding;
 mod identity;
+mod introduction;
 mod memory;
 mod open;
 #[cfg(test)]
@@ -26,6 +31,7 @@ mod proposal;
 mod proposer;
 mod raft;
 mod recent_commands;
+mod removal;
 mod replicated;
 mod standing;
 mod state_database;
@@ -35,6 +41,7 @@ mod state_view;
 mod versioned;
 mod view;
 
+pub use administration::AdministrationError;
 pub use command::Command;
 pub use commit_error::{CommitError, Committed};
 pub use directory::DirectoryError;
@@ -42,7 +49,7 @@ pub use identity::IdentityError;
 pub use memory::MemoryStore;
 pub use open::{OpenError, open};
 pub use operation::{Expected, Operation};
-pub use options::{LeaseOptions, Member, MemberStatus, StoreOptions};
+pub use options::{LeaseOptions, LogOptions, Member, MemberRole, MemberStatus, StoreOptions};
 pub use replicated::{FatalError, ReplicatedStore};
 pub use standing::{Epoch, Standing};
 pub use state_store::StateError;
@@ -52,10 +59,11 @@ pub use view::{ReadError, View};
 pub(crate) use apply::encode_lease;
 pub(crate) use attempt::Attempt;
 pub(crate) use command_number::CommandNumber;
+pub(crate) use introduction::Introduction;
 pub(crate) use outcome::Outcome;
 pub(crate) use proposal::Proposal;
-pub use raft::StartError;
-pub(crate) use raft::{Group, ReceiveError, RequestError, SnapshotFiles, SnapshotReceiver};
+pub(crate) use raft::{Admission, Group, ReceiveError, RequestError, SnapshotFiles, SnapshotReceiver};
+pub use raft::{ChangeError, StartError};
 pub(crate) use recent_commands::RecentCommands;
 pub(crate) use state_store::encode_cluster;
 

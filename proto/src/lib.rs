@@ -8,7 +8,7 @@ pub mod transport;
 pub use refusal::{Refusal, WireRefusal};
 
 /// Messages and services generated from `proto/cairn/v1`. Nothing in here is checked yet.
-#[allow(missing_docs, clippy::pedantic, unreachable_pub)]
+#[allow(missing_docs, clippy::pedantic, clippy::large_enum_variant, unreachable_pub)]
 pub mod wire {
     tonic::include_proto!("cairn.v1");
 }

@@ -86,6 +86,14 @@ macro_rules! refusals {
 refusals! {
     /// This master is not the elected one; `elected` is its address, or empty when none is known.
     NotElected(elected) = "NOT_ELECTED", Unavailable, "not the elected master (elected: {elected})";
+    /// This master does not lead Raft; `leader` is the address of the one that does, or empty when none is known.
+    NotLeading(leader) = "NOT_LEADING", Unavailable, "not the master that leads Raft (leading: {leader})";
+    /// The sender is no member of the group, for ever: removed, or another disk under a member's id.
+    NotMember(why) = "NOT_MEMBER", FailedPrecondition, "no member of the group: {why}";
+    /// The message is meant for another disk that has, or had, this master's id.
+    WrongDisk(disk) = "WRONG_DISK", FailedPrecondition, "meant for disk {disk}";
+    /// The group of masters cannot be changed so.
+    GroupRefused(why) = "GROUP_REFUSED", FailedPrecondition, "{why}";
     /// The service is starting, or has just lost its standing; worth asking again soon.
     NotReady(why) = "NOT_READY", Unavailable, "not ready: {why}";
     /// The peer belongs to another cluster.

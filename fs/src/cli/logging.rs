@@ -22,11 +22,14 @@ pub(crate) enum LogFormat {
     Json,
 }
 
+/// What daemons log unless they are told otherwise: openraft tells every heartbeat at `info`.
+const DEFAULT_FILTER: &str = "info,openraft=warn";
+
 /// Options of every daemon.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct LogArguments {
     /// Level, or levels by module: `info`, `cairn_node=debug,warn`
-    #[arg(long, env = "CAIRN_LOG", value_name = "LEVEL", default_value = "info")]
+    #[arg(long, env = "CAIRN_LOG", value_name = "LEVEL", default_value = DEFAULT_FILTER)]
     pub(crate) log: String,
 
     /// Form of log lines

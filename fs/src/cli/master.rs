@@ -5,7 +5,11 @@ use clap::{Args, Subcommand};
 
 use super::daemon::prepare_process;
 use super::logging::LogArguments;
+use super::master_add::AddArguments;
 use super::master_leader::LeaderArguments;
+use super::master_list::ListArguments;
+use super::master_remove::RemoveArguments;
+use super::master_transfer_leader::TransferLeaderArguments;
 use super::shutdown::StopSignals;
 use super::{ExitStatus, Failure, config_file};
 
@@ -36,12 +40,24 @@ pub(crate) struct MasterArguments {
 enum MasterCommand {
     /// Say which master is elected, and until when
     Leader(LeaderArguments),
+    /// List the masters
+    List(ListArguments),
+    /// Take a master that waits to join into the group
+    Add(AddArguments),
+    /// Take a master out of the group for ever
+    Remove(RemoveArguments),
+    /// Have another master be elected
+    TransferLeader(TransferLeaderArguments),
 }
 
 impl MasterArguments {
     pub(crate) fn subject(&self) -> String {
         match (&self.command, &self.config) {
             (Some(MasterCommand::Leader(_)), _) => "master leader".to_owned(),
+            (Some(MasterCommand::List(_)), _) => "master list".to_owned(),
+            (Some(MasterCommand::Add(add)), _) => add.subject(),
+            (Some(MasterCommand::Remove(remove)), _) => remove.subject(),
+            (Some(MasterCommand::TransferLeader(transfer)), _) => transfer.subject(),
             (None, Some(config)) => format!("master {}", config.display()),
             (None, None) => "master".to_owned(),
         }
@@ -60,6 +76,10 @@ impl MasterArguments {
     pub(crate) async fn run(self) -> Result<ExitStatus, Failure> {
         match self.command {
             Some(MasterCommand::Leader(leader)) => leader.run().await,
+            Some(MasterCommand::List(list)) => list.run().await,
+            Some(MasterCommand::Add(add)) => add.run().await,
+            Some(MasterCommand::Remove(remove)) => remove.run().await,
+            Some(MasterCommand::TransferLeader(transfer)) => transfer.run().await,
             None => self.run_daemon().await,
         }
     }

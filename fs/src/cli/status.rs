@@ -246,6 +246,7 @@ mod tests {
                 elected: true,
                 raft_leader: true,
                 applied_index: 9,
+                ..MasterStatus::default()
             }],
             nodes: vec![NodeInfo {
                 id: vec![2; 16].into(),

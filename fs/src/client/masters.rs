@@ -97,7 +97,7 @@ impl Masters {
         self.call_on(call, |channel| request(metadata(channel))).await
     }
 
-    /// As [`Self::call`], for any service of the masters.
+    /// As [`Self::call`], for any service of the masters; also follows a master that names the one that leads Raft.
     pub(super) async fn call_on<T, F, R>(&self, call: Call, request: F) -> Result<T, CallError>
     where
         F: Fn(Channel) -> R,
@@ -143,10 +143,19 @@ impl Masters {
         F: Fn(MetadataClient<Channel>) -> R,
         R: Future<Output = Result<Response<T>, Status>>,
     {
+        self.ask_any_on(call, |channel| request(metadata(channel))).await
+    }
+
+    /// As [`Self::ask_any`], for another service than the metadata service.
+    pub(super) async fn ask_any_on<T, F, R>(&self, call: Call, request: F) -> Result<T, ClientError>
+    where
+        F: Fn(Channel) -> R,
+        R: Future<Output = Result<Response<T>, Status>>,
+    {
         let mut history = History::default();
         let addresses = self.ring.lock().addresses().to_vec();
         for address in addresses {
-            match attempt(request(metadata(self.channel(&address)?)), call.deadline).await {
+            match attempt(request(self.channel(&address)?), call.deadline).await {
                 Attempt::Done(answer) => return Ok(answer),
                 Attempt::Refused(refusal) => return Err(ClientError::from_refusal(call.what, refusal)),
                 Attempt::NotElected(elected) => {
@@ -220,7 +229,9 @@ async fn attempt<T>(request: impl Future<Output = Result<Response<T>, Status>>, 
     };
     let maybe_ran = !transport::never_sent(&status);
     match WireRefusal::from(status) {
-        WireRefusal::Refused(Refusal::NotElected { elected }) => Attempt::NotElected(elected),
+        WireRefusal::Refused(Refusal::NotElected { elected: named } | Refusal::NotLeading { leader: named }) => {
+            Attempt::NotElected(named)
+        }
         // A master may lose its standing between proposing a command and answering.
         WireRefusal::Refused(Refusal::NotReady { why }) => Attempt::NoAnswer { why, maybe_ran: true, reached: true },
         WireRefusal::Refused(refusal) => Attempt::Refused(refusal),

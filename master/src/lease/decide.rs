@@ -20,6 +20,8 @@ pub(crate) struct Lease {
     /// No proposal before this time: the last one failed, or an extension is not due.
     quiet_until: Instant,
     stopping: bool,
+    /// The lease is being given up: nothing is served on it any more.
+    giving_up: bool,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -79,7 +81,7 @@ impl Lease {
     /// A new life that starts at `now`, with the lease it found in its state.
     pub(crate) fn new(me: Life, options: LeaseOptions, seen: Option<SeenLease>, now: Instant) -> Self {
         let seen = seen.map(|seen| SeenLease { seen_at: now, ..seen });
-        Self { me, options, seen, held: None, attempt: None, quiet_until: now, stopping: false }
+        Self { me, options, seen, held: None, attempt: None, quiet_until: now, stopping: false, giving_up: false }
     }
 
     /// The lease in the applied state has changed.
@@ -117,6 +119,7 @@ impl Lease {
                 self.quiet_until = proposal.proposed_at + self.options.extension;
             }
             (Purpose::Release, _) => {
+                self.giving_up = false;
                 self.held = None;
                 self.attempt = None;
             }
@@ -151,9 +154,10 @@ impl Lease {
         }
     }
 
-    /// The release to propose at `now`, if this life holds the lease.
-    pub(crate) fn release(&self, now: Instant) -> Option<LeaseProposal> {
+    /// The release to propose at `now`, if this life holds the lease. It serves no more from here on.
+    pub(crate) fn release(&mut self, now: Instant) -> Option<LeaseProposal> {
         let held = self.held?;
+        self.giving_up = true;
         let replaces = self.seen.as_ref().map(|seen| seen.version);
         Some(LeaseProposal { purpose: Purpose::Release, epoch: held.epoch, replaces, proposed_at: now })
     }
@@ -161,7 +165,7 @@ impl Lease {
     /// What this master is at `now`.
     pub(crate) fn standing(&self, now: Instant) -> Standing {
         match self.held {
-            Some(held) if !self.stopping && now < held.until => {
+            Some(held) if !self.stopping && !self.giving_up && now < held.until => {
                 Standing::Elected { epoch: held.epoch, serve_until: held.until }
             }
             _ => Standing::Following { elected: self.other_holder(now) },

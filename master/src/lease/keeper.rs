@@ -1,7 +1,7 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use cairn_proto::ids::ClusterId;
-use tokio::sync::{oneshot, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, sleep_until};
 use tonic::async_trait;
 
@@ -42,18 +42,28 @@ pub(crate) struct LeaseKeeper<S> {
     store: S,
     lease: Lease,
     standing: watch::Sender<Standing>,
+    orders: ReleaseOrders,
 }
 
+/// Orders to give up the lease; each is answered when that is done.
+pub(crate) type ReleaseOrders = mpsc::Receiver<oneshot::Sender<()>>;
+
 impl<S: LeaseStore> LeaseKeeper<S> {
-    pub(crate) fn new(holder: Holder, mut watched: Watched, store: S, standing: watch::Sender<Standing>) -> Self {
+    pub(crate) fn new(
+        holder: Holder,
+        mut watched: Watched,
+        store: S,
+        standing: watch::Sender<Standing>,
+        orders: ReleaseOrders,
+    ) -> Self {
         let seen = watched.lease.borrow_and_update().clone();
         let lease = Lease::new(holder.life, holder.options, seen, Instant::now());
-        Self { holder, watched, store, lease, standing }
+        Self { holder, watched, store, lease, standing, orders }
     }
 
-    /// Runs until told to stop, then releases the lease if it is held.
-    pub(crate) async fn run(mut self, mut stopped: oneshot::Receiver<()>) {
-        loop {
+    /// Runs until told to stop, then releases the lease if it is held. False if it ends although nobody told it to.
+    pub(crate) async fn run(mut self, mut stopped: oneshot::Receiver<()>) -> bool {
+        let told = loop {
             let raft_leader = *self.watched.raft_leader.borrow_and_update();
             let step = self.lease.step(Instant::now(), raft_leader);
             self.announce(step.standing);
@@ -63,16 +73,25 @@ impl<S: LeaseStore> LeaseKeeper<S> {
             }
             let wake_at = step.wake_at;
             let alive = tokio::select! {
-                _ = &mut stopped => false,
+                _ = &mut stopped => break true,
                 changed = self.watched.lease.changed() => self.saw(changed.is_ok()),
                 changed = self.watched.raft_leader.changed() => changed.is_ok(),
+                Some(done) = self.orders.recv() => {
+                    self.release().await;
+                    if done.send(()).is_err() {
+                        tracing::debug!("who asked for the release has gone meanwhile");
+                    }
+                    true
+                }
                 () = sleep_until(wake_at.unwrap_or_else(Instant::now)), if wake_at.is_some() => true,
             };
             if !alive {
-                break;
+                break false;
             }
-        }
+        };
+        self.lease.stop();
         self.release().await;
+        told
     }
 
     fn saw(&mut self, alive: bool) -> bool {
@@ -115,16 +134,23 @@ impl<S: LeaseStore> LeaseKeeper<S> {
     }
 
     async fn release(&mut self) {
-        self.lease.stop();
         self.saw(true);
+        let proposal = self.lease.release(Instant::now());
         self.announce(self.lease.standing(Instant::now()));
-        if let Some(proposal) = self.lease.release(Instant::now()) {
-            let command = self.command(proposal);
-            match self.store.propose(command, self.holder.options.period).await {
-                Ok(()) => tracing::info!(epoch = proposal.epoch.0, "released the leader lease"),
-                Err(error) => tracing::info!(%error, "the leader lease runs out by itself"),
+        let Some(proposal) = proposal else { return };
+        let command = self.command(proposal);
+        let result = match self.store.propose(command, self.holder.options.period).await {
+            Ok(()) => {
+                tracing::info!(epoch = proposal.epoch.0, "released the leader lease");
+                ProposalResult::Applied
             }
-        }
+            Err(error) => {
+                tracing::info!(%error, "the leader lease runs out by itself");
+                ProposalResult::Unknown
+            }
+        };
+        self.saw(true);
+        self.lease.finished(proposal, result, Instant::now());
     }
 
     fn announce(&self, standing: Standing) {

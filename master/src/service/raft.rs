@@ -1,15 +1,14 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use cairn_proto::ids::ClusterId;
 use cairn_proto::wire::raft_server::{Raft, RaftServer};
 use cairn_proto::wire::snapshot_piece::Piece;
 use cairn_proto::{BULK_MESSAGE_LIMIT_BYTES, Refusal, wire};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::Semaphore;
 use tokio::task::spawn_blocking;
 use tonic::{Request, Response, Status, Streaming, async_trait};
 
-use crate::store::{Group, ReceiveError, RequestError, SnapshotFiles, SnapshotReceiver};
+use crate::store::{Admission, Group, Introduction, ReceiveError, RequestError, SnapshotFiles, SnapshotReceiver};
 
 /// How long the sender of a snapshot may pause.
 const PIECE_DEADLINE: Duration = Duration::from_secs(10);
@@ -18,16 +17,16 @@ const SNAPSHOT_LIMIT: usize = 1;
 
 /// What masters say to one another.
 pub struct RaftService {
-    me: u64,
+    own: Introduction,
     group: Group,
-    cluster: watch::Receiver<Option<ClusterId>>,
+    admission: Admission,
     incoming: PathBuf,
     snapshots: Semaphore,
 }
 
 impl RaftService {
-    pub(crate) fn new(me: u64, group: Group, cluster: watch::Receiver<Option<ClusterId>>, incoming: PathBuf) -> Self {
-        Self { me, group, cluster, incoming, snapshots: Semaphore::new(SNAPSHOT_LIMIT) }
+    pub(crate) fn new(own: Introduction, group: Group, admission: Admission, incoming: PathBuf) -> Self {
+        Self { own, group, admission, incoming, snapshots: Semaphore::new(SNAPSHOT_LIMIT) }
     }
 
     /// As a service for a server, with the limits of its messages set.
@@ -37,29 +36,12 @@ impl RaftService {
             .max_encoding_message_size(BULK_MESSAGE_LIMIT_BYTES)
     }
 
-    /// Refuses what is meant for another master or comes from another cluster. Either side may not know its cluster
-    /// yet: then there is nothing to compare.
-    fn check(&self, header: Option<&wire::RaftHeader>) -> Result<(), Refusal> {
-        let header = header.ok_or_else(|| Refusal::InvalidRequest { why: "header is missing".to_owned() })?;
-        if header.target != self.me {
-            let why = format!("meant for master {}, this is master {}", header.target, self.me);
-            return Err(Refusal::InvalidRequest { why });
-        }
-        let theirs = ClusterId::from_wire_opt(&header.cluster)?;
-        match (*self.cluster.borrow(), theirs) {
-            (Some(ours), Some(theirs)) if ours != theirs => {
-                Err(Refusal::ForeignCluster { ours: ours.to_string(), theirs: theirs.to_string() })
-            }
-            _ => Ok(()),
-        }
-    }
-
     async fn receive(&self, pieces: &mut Streaming<wire::SnapshotPiece>) -> Result<Received, Status> {
         let first = next_piece(pieces).await?.and_then(|piece| piece.piece);
         let Some(Piece::Header(header)) = first else {
             return Err(invalid("a snapshot begins with its header"));
         };
-        self.check(header.header.as_ref())?;
+        self.admission.check(header.header.as_ref())?;
         let _one_at_a_time = self
             .snapshots
             .try_acquire()
@@ -88,13 +70,13 @@ impl Raft for RaftService {
         request: Request<wire::AppendEntriesRequest>,
     ) -> Result<Response<wire::AppendEntriesResponse>, Status> {
         let request = request.into_inner();
-        self.check(request.header.as_ref())?;
+        self.admission.check(request.header.as_ref())?;
         self.group.append(request).await.map(Response::new).map_err(refuse)
     }
 
     async fn vote(&self, request: Request<wire::VoteRequest>) -> Result<Response<wire::VoteResponse>, Status> {
         let request = request.into_inner();
-        self.check(request.header.as_ref())?;
+        self.admission.check(request.header.as_ref())?;
         self.group.vote(request).await.map(Response::new).map_err(refuse)
     }
 
@@ -112,14 +94,27 @@ impl Raft for RaftService {
         request: Request<wire::TransferLeaderRequest>,
     ) -> Result<Response<wire::TransferLeaderResponse>, Status> {
         let request = request.into_inner();
-        self.check(request.header.as_ref())?;
+        self.admission.check(request.header.as_ref())?;
         self.group.transfer(request).await.map(Response::new).map_err(refuse)
     }
 
     async fn propose(&self, request: Request<wire::ProposeRequest>) -> Result<Response<wire::ProposeResponse>, Status> {
         let request = request.into_inner();
-        self.check(request.header.as_ref())?;
-        self.group.take(request).await.map(Response::new).map_err(refuse)
+        let sender = self.admission.check(request.header.as_ref())?;
+        self.group.take(sender, request.command).await.map(Response::new).map_err(refuse)
+    }
+
+    async fn introduce(
+        &self,
+        request: Request<wire::IntroduceRequest>,
+    ) -> Result<Response<wire::IntroduceResponse>, Status> {
+        let theirs = Introduction::from_wire(request.into_inner().introduction);
+        let theirs = theirs.map_err(|error| invalid(&error.to_string()))?;
+        self.admission.check_cluster(theirs.cluster)?;
+        let grouped = self.group.is_grouped().await.map_err(|error| Status::unavailable(error.to_string()))?;
+        let own = Introduction { cluster: self.admission.cluster(), grouped, ..self.own.clone() };
+        let standing = self.admission.standing(theirs.member.id, theirs.disk);
+        Ok(Response::new(wire::IntroduceResponse { introduction: Some(own.to_wire()), standing: standing.into() }))
     }
 }
 

@@ -1,15 +1,20 @@
 //! Groups of real stores over real connections, in one process: each master has a runtime of its own, so that one can
 //! be killed with all its tasks and connections.
 
+mod bounds;
 mod forwarding;
 mod harness;
+mod membership;
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use cairn_proto::ids::ClusterId;
+use bytes::Bytes;
+use cairn_proto::ids::{ClusterId, MasterId};
+use cairn_proto::wire;
+use tonic::Code;
 
 use super::raft::LogLimits;
-use super::{Command, CommitError, Epoch, Expected, LEASE_KEY, MemoryStore, Standing, Store};
+use super::{Command, CommitError, Epoch, Expected, LEASE_KEY, LogOptions, MemoryStore, Standing, Store};
 use harness::{Cluster, LONG_LEASE, elected_of};
 
 const FEW_ENTRIES: LogLimits = LogLimits { snapshot_every: 50, kept_log: 0, replication_lag: 10, purge_batch: 1 };
@@ -24,7 +29,7 @@ fn put(key: &str, value: &str) -> Command {
 async fn a_fresh_group_elects_one_master_and_its_commands_reach_all() {
     for size in [1, 3] {
         let started = Instant::now();
-        let cluster = Cluster::start_with(size, LogLimits::default(), LONG_LEASE).await;
+        let cluster = Cluster::start(size, LogOptions::default()).await;
         let (elected, epoch) = cluster.elected().await;
         println!("{size} fresh masters: one served after {:?}", started.elapsed());
         assert_eq!(epoch, Epoch(1));
@@ -38,15 +43,13 @@ async fn a_fresh_group_elects_one_master_and_its_commands_reach_all() {
             assert_eq!(view.get(b"key/a").unwrap().unwrap().value, "1");
             assert_eq!(store.cluster(), Some(id));
         }
-        let members = elected.members_status();
-        assert_eq!(members.iter().filter(|status| status.reachable).count(), size);
-        assert_eq!(members.iter().filter(|status| status.elected && status.raft_leader).count(), 1);
+        cluster.settled(&elected, size).await;
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn conditions_are_values_and_refuse_the_whole_command() {
-    let cluster = Cluster::start(1, LogLimits::default()).await;
+    let cluster = Cluster::start(1, LogOptions::default()).await;
     let (elected, epoch) = cluster.elected().await;
     let first = elected.commit(epoch, put("key/a", "1")).await.unwrap();
     let mut command = Command::new();
@@ -68,7 +71,7 @@ async fn conditions_are_values_and_refuse_the_whole_command() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_command_over_the_limit_is_refused_before_it_enters_the_log() {
-    let cluster = Cluster::start(1, LogLimits::default()).await;
+    let cluster = Cluster::start(1, LogOptions::default()).await;
     let (elected, epoch) = cluster.elected().await;
     let refused = elected.commit(epoch, put("key/a", &"x".repeat(9 << 20))).await;
     assert!(matches!(refused, Err(CommitError::Unavailable { .. })));
@@ -77,7 +80,7 @@ async fn a_command_over_the_limit_is_refused_before_it_enters_the_log() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_view_does_not_move_while_commands_apply() {
-    let cluster = Cluster::start(1, LogLimits::default()).await;
+    let cluster = Cluster::start(1, LogOptions::default()).await;
     let (elected, epoch) = cluster.elected().await;
     elected.commit(epoch, put("key/a", "1")).await.unwrap();
     let before = elected.view().unwrap();
@@ -88,7 +91,7 @@ async fn a_view_does_not_move_while_commands_apply() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn when_the_elected_master_dies_another_serves_in_a_later_epoch() {
-    let mut cluster = Cluster::start(3, LogLimits::default()).await;
+    let mut cluster = Cluster::start(3, LogOptions::default()).await;
     let (elected, epoch) = cluster.elected().await;
     let committed = elected.commit(epoch, put("key/a", "1")).await.unwrap();
     let dead = cluster.number_of(&elected);
@@ -111,7 +114,7 @@ async fn when_the_elected_master_dies_another_serves_in_a_later_epoch() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_minority_commits_nothing() {
-    let mut cluster = Cluster::start(3, LogLimits::default()).await;
+    let mut cluster = Cluster::start(3, LogOptions::default()).await;
     let (elected, epoch) = cluster.elected().await;
     let leader = cluster.number_of(&elected);
     for number in (0..3).filter(|number| *number != leader) {
@@ -126,7 +129,7 @@ async fn a_minority_commits_nothing() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn everything_is_there_after_all_masters_died() {
-    let mut cluster = Cluster::start(3, LogLimits::default()).await;
+    let mut cluster = Cluster::start(3, LogOptions::default()).await;
     let (elected, epoch) = cluster.elected().await;
     for number in 0..20 {
         elected.commit(epoch, put(&format!("key/{number:02}"), "1")).await.unwrap();
@@ -147,45 +150,48 @@ async fn everything_is_there_after_all_masters_died() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_master_that_stops_hands_over_at_once() {
-    let cluster = Cluster::start_with(3, LogLimits::default(), LONG_LEASE).await;
+    let cluster = Cluster::start_with(3, LogOptions::default(), LONG_LEASE).await;
     let (elected, epoch) = cluster.elected().await;
     elected.commit(epoch, put("key/a", "1")).await.unwrap();
     let stopping = Instant::now();
     elected.shutdown().await;
     let (successor, later) = cluster.elected_after(epoch).await;
-    println!("another master served {:?} after the stop began", stopping.elapsed());
+    let took = stopping.elapsed();
+    println!("another master served {took:?} after the stop began");
+    assert!(took < Duration::from_secs(1), "a graceful stop cost {took:?}");
     successor.commit(later, put("key/a", "2")).await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_empty_follower_catches_up_by_a_snapshot_when_the_log_is_purged() {
+async fn a_follower_catches_up_by_a_snapshot_when_the_log_is_purged() {
     let mut cluster = Cluster::start(3, FEW_ENTRIES).await;
     let (elected, epoch) = cluster.elected().await;
     let leader = cluster.number_of(&elected);
     let absent = (leader + 1) % 3;
     cluster.kill(absent).await;
-    cluster.wipe(absent);
     let mut index = 0;
-    for number in 0..300 {
-        index = elected.commit(epoch, put(&format!("key/{number:03}"), "1")).await.unwrap().index;
+    let mut written = 0;
+    while written < 100 || elected.group().purged_index() < 50 {
+        index = elected.commit(epoch, put(&format!("key/{written:06}"), "1")).await.unwrap().index;
+        written += 1;
     }
     cluster.restart(absent).await;
     let follower = cluster.store(absent);
     follower.wait_applied(index).await;
-    assert_eq!(follower.view().unwrap().scan(b"key/", b"key0", 1000).unwrap().len(), 300);
+    assert_eq!(follower.view().unwrap().scan(b"key/", b"key0", usize::MAX).unwrap().len(), written);
     assert!(cluster.dir(absent).join("state/0000000002").exists(), "caught up without a snapshot");
 
     // What came as a snapshot is as durable as what came as entries.
     drop(follower);
     cluster.kill(absent).await;
     cluster.restart(absent).await;
-    assert_eq!(cluster.store(absent).view().unwrap().scan(b"key/", b"key0", 1000).unwrap().len(), 300);
+    assert_eq!(cluster.store(absent).view().unwrap().scan(b"key/", b"key0", usize::MAX).unwrap().len(), written);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn proposals_made_at_the_same_time_share_writes_to_the_log() {
     const COMMANDS: u32 = 2000;
-    let cluster = Cluster::start(3, LogLimits::default()).await;
+    let cluster = Cluster::start(3, LogOptions::default()).await;
     let (elected, epoch) = cluster.elected().await;
     let one = Instant::now();
     elected.commit(epoch, put("key/a", "1")).await.unwrap();
@@ -207,14 +213,23 @@ async fn proposals_made_at_the_same_time_share_writes_to_the_log() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn messages_for_others_and_from_other_clusters_are_refused() {
-    let cluster = Cluster::start(1, LogLimits::default()).await;
-    let (elected, _) = cluster.elected().await;
-    let ours = elected.cluster().unwrap();
-    let ask = async |cluster_id: Option<ClusterId>, target| cluster.ask_for_vote(0, cluster_id, target).await;
-    ask(Some(ours), 1).await.unwrap();
-    ask(None, 1).await.unwrap();
-    assert_eq!(ask(Some(ours), 2).await.unwrap_err().code(), tonic::Code::InvalidArgument);
-    assert_eq!(ask(Some(ClusterId::generate()), 1).await.unwrap_err().code(), tonic::Code::PermissionDenied);
+    let cluster = Cluster::start(3, LogOptions::default()).await;
+    cluster.elected().await;
+    let good = cluster.header(1, 0);
+    cluster.ask_for_vote(0, good.clone()).await.unwrap();
+    cluster.ask_for_vote(0, wire::RaftHeader { cluster: Bytes::new(), ..good.clone() }).await.unwrap();
+    let other = |id: MasterId| id.to_wire();
+    for (bad, code) in [
+        (wire::RaftHeader { target: 2, ..good.clone() }, Code::InvalidArgument),
+        (wire::RaftHeader { cluster: ClusterId::generate().to_wire(), ..good.clone() }, Code::PermissionDenied),
+        (wire::RaftHeader { target_disk: Bytes::new(), ..good.clone() }, Code::InvalidArgument),
+        (wire::RaftHeader { target_disk: other(MasterId::generate()), ..good.clone() }, Code::FailedPrecondition),
+        (wire::RaftHeader { sender_disk: Bytes::new(), ..good.clone() }, Code::InvalidArgument),
+        (wire::RaftHeader { sender_disk: other(MasterId::generate()), ..good.clone() }, Code::FailedPrecondition),
+    ] {
+        let refused = cluster.ask_for_vote(0, bad.clone()).await.unwrap_err();
+        assert_eq!(refused.code(), code, "{bad:?}: {refused}");
+    }
 }
 
 #[tokio::test]

@@ -11,6 +11,8 @@ const WAL_LIMIT_BYTES: u64 = 64 << 20;
 const OPEN_FILES_LIMIT: i32 = 512;
 /// Threads that write tables out and merge them.
 const BACKGROUND_JOBS: i32 = 2;
+/// Bytes of the list of files before it is written anew: it is part of every checkpoint.
+const MANIFEST_BYTES: usize = 64 << 10;
 /// RocksDB's own message files that are kept.
 const MESSAGE_FILES: usize = 2;
 /// Bytes of one of them.
@@ -68,6 +70,7 @@ fn options(create: bool, recovery: WalRecovery) -> Options {
     options.set_track_and_verify_wals_in_manifest(recovery == WalRecovery::TornTailOnly);
     options.set_write_buffer_size(MEMTABLE_BYTES);
     options.set_max_total_wal_size(WAL_LIMIT_BYTES);
+    options.set_max_manifest_file_size(MANIFEST_BYTES);
     options.set_max_open_files(OPEN_FILES_LIMIT);
     options.set_max_background_jobs(BACKGROUND_JOBS);
     options.set_keep_log_file_num(MESSAGE_FILES);

@@ -2,19 +2,26 @@ use std::io;
 use std::sync::Arc;
 
 use cairn_proto::ids::{BootId, ClusterId};
-use tokio::sync::{oneshot, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 
+use super::alignment::align;
 use super::directory::{DirectoryError, StoreDirectory};
+use super::failures::{remember_cluster, watch_expulsion, watch_group, watch_keeper};
+use super::founding::Founding;
 use super::identity::{Identity, IdentityError};
 use super::proposer::Proposer;
 use super::raft::{LogLimits, LogStore, Peers, StartError, StateMachine};
+use super::removal::removed;
 use super::replicated::{FatalError, Parts, ReplicatedStore, Running};
 use super::state_store::{StateError, StateStore};
-use super::{Group, Member, ReadError, Standing, StoreOptions};
+use super::{Admission, Group, Introduction, Member, ReadError, Standing, StoreOptions};
 use crate::lease::Life;
 use crate::lease::keeper::{Holder, LeaseKeeper, Watched};
 use crate::service::RaftService;
+
+/// Orders to give up the lease that wait.
+const RELEASE_ORDERS_LIMIT: usize = 4;
 
 /// Why a store cannot be opened.
 #[derive(Debug, thiserror::Error)]
@@ -70,7 +77,8 @@ impl From<ReadError> for OpenError {
 /// Opens the store of a master, makes it if the directory is new, and starts its part in the group. The service must
 /// be served at the address in the options from then on.
 pub async fn open(options: StoreOptions) -> Result<(Arc<ReplicatedStore>, RaftService), OpenError> {
-    open_with(options, LogLimits::default()).await
+    let limits = options.log.into();
+    open_with(options, limits).await
 }
 
 /// As [`open`], with other limits of the log.
@@ -133,8 +141,14 @@ fn check(options: &StoreOptions) -> Result<(), OpenError> {
     if ids.len() != options.members.len() {
         return refuse("two members have the same id".to_owned());
     }
-    if !ids.contains(&options.master) {
+    if options.members.is_empty() == options.join.is_empty() {
+        return refuse("a master is given members to found a group with, or addresses to join one at".to_owned());
+    }
+    if !options.members.is_empty() && !ids.contains(&options.master) {
         return refuse(format!("master {} is not among the members", options.master));
+    }
+    if options.log.snapshot_every_entries == 0 {
+        return refuse("a snapshot must be taken after 1 entry at least".to_owned());
     }
     if lease.extension.is_zero() || lease.buffer.is_zero() || lease.extension * 2 > lease.period {
         return refuse("the lease must be extended at least twice in its period, and the buffer not be 0".to_owned());
@@ -149,11 +163,13 @@ async fn start(
 ) -> Result<(Arc<ReplicatedStore>, RaftService), OpenError> {
     let Stored { directory, identity, log, state, state_machine } = stored;
     let log_closed = log.closed();
-    let peers =
-        Arc::new(Peers::new(&options.members, known_cluster(&identity, &state), Arc::clone(&options.connector)));
-    let members: Vec<Member> = options.members.iter().map(|member| own_address(member, &options)).collect();
-    let (group, watch_roles) = Group::start(options.master, &members, limits, peers, log, state_machine).await?;
+    let cluster = known_cluster(&identity, &state);
+    let connector = Arc::clone(&options.connector);
+    let peers = Arc::new(Peers::new(options.master, identity.id, &options.members, cluster, connector));
+    let (group, watch_roles) = Group::start(options.master, limits, Arc::clone(&peers), log, state_machine).await?;
+    let own = introduction(&options, &identity);
 
+    let (failure_sender, failure) = watch::channel(None);
     let (standing_sender, standing) = watch::channel(Standing::Following { elected: None });
     let proposer = Proposer::new(identity.id, group.clone(), Arc::clone(&state), standing.clone());
     let holder = Holder {
@@ -164,62 +180,74 @@ async fn start(
     };
     let watched = Watched { lease: state.lease(), cluster: state.cluster(), raft_leader: group.leads() };
     let (stop_keeper, stop) = oneshot::channel();
-    let keeper = LeaseKeeper::new(holder, watched, proposer.clone(), standing_sender);
-    let keeper = tokio::spawn(keeper.run(stop));
+    let (release_lease, orders) = mpsc::channel(RELEASE_ORDERS_LIMIT);
+    let keeper = LeaseKeeper::new(holder, watched, proposer.clone(), standing_sender, orders);
+    let keeper = watch_keeper(tokio::spawn(keeper.run(stop)), failure_sender.clone());
 
-    let (failure_sender, failure) = watch::channel(None);
     let tasks = vec![
         watch_roles,
+        group.tidy(),
+        tokio::spawn(align(group.clone(), state.lease(), options.lease.period)),
         watch_group(group.clone(), failure_sender.clone()),
+        watch_expulsion(
+            peers.expelled(),
+            removed(own.clone(), group.clone(), Arc::clone(&peers)),
+            failure_sender.clone(),
+        ),
+        find_group(&options, own.clone(), group.clone(), Arc::clone(&peers), failure_sender.clone()).await?,
         remember_cluster(identity, state.cluster(), directory.root().to_owned(), failure_sender),
     ];
-    let service = RaftService::new(options.master, group, state.cluster(), directory.incoming());
+    let admission = Admission {
+        disk: identity.id,
+        group: group.clone(),
+        cluster: state.cluster(),
+        highest_master: state.highest_master(),
+    };
+    let service = RaftService::new(own.clone(), group, admission, directory.incoming());
     let running = Running { stop_keeper, keeper, tasks, log_closed, directory };
-    let parts = Parts { proposer, state, standing, lease_options: options.lease, failure, running };
+    let lease_options = options.lease;
+    let parts = Parts { proposer, state, standing, lease_options, release_lease, peers, own, failure, running };
     Ok((Arc::new(ReplicatedStore::new(parts)), service))
+}
+
+/// Who this master is before it belongs to a group.
+fn introduction(options: &StoreOptions, identity: &Identity) -> Introduction {
+    let mut founders: Vec<u64> = options.members.iter().map(|member| member.id).collect();
+    founders.sort_unstable();
+    Introduction {
+        member: Member { id: options.master, name: options.name.clone(), address: options.address.clone() },
+        disk: identity.id,
+        cluster: identity.cluster,
+        founders,
+        grouped: false,
+    }
+}
+
+/// A master with nothing stored founds a group with the others, or waits to be added to one. One that is to be alone
+/// asks nobody.
+async fn find_group(
+    options: &StoreOptions,
+    own: Introduction,
+    group: Group,
+    peers: Arc<Peers>,
+    failure: watch::Sender<Option<FatalError>>,
+) -> Result<JoinHandle<()>, OpenError> {
+    let others = options.members.iter().filter(|member| member.id != options.master);
+    let addresses: Vec<String> = others.map(|member| member.address.clone()).chain(options.join.clone()).collect();
+    let founding = Founding { own, addresses, group, peers };
+    if founding.addresses.is_empty() {
+        founding.run().await.map_err(|error| StartError::Members { why: error.to_string() })?;
+        return Ok(tokio::spawn(std::future::ready(())));
+    }
+    Ok(tokio::spawn(async move {
+        if let Err(error) = founding.run().await {
+            failure.send_replace(Some(FatalError { why: error.to_string() }));
+        }
+    }))
 }
 
 /// The cluster's id for the headers of messages: from the state, or from the identity until the state has it.
 fn known_cluster(identity: &Identity, state: &StateStore) -> watch::Receiver<Option<ClusterId>> {
     state.remember(identity.cluster);
     state.cluster()
-}
-
-fn own_address(member: &Member, options: &StoreOptions) -> Member {
-    if member.id == options.master {
-        Member { id: member.id, name: options.name.clone(), address: options.address.clone() }
-    } else {
-        member.clone()
-    }
-}
-
-fn watch_group(group: Group, failure: watch::Sender<Option<FatalError>>) -> JoinHandle<()> {
-    tokio::spawn(async move {
-        let why = group.failed().await;
-        tracing::error!(why, "the Raft group has failed on this master");
-        failure.send_replace(Some(FatalError { why }));
-    })
-}
-
-/// Keeps the cluster's id in the identity too, so that parts of two directories are told apart.
-fn remember_cluster(
-    mut identity: Identity,
-    mut cluster: watch::Receiver<Option<ClusterId>>,
-    root: std::path::PathBuf,
-    failure: watch::Sender<Option<FatalError>>,
-) -> JoinHandle<()> {
-    tokio::spawn(async move {
-        let Ok(known) = cluster.wait_for(Option::is_some).await.map(|known| *known) else { return };
-        if identity.cluster == known {
-            return;
-        }
-        identity.cluster = known;
-        let written = tokio::task::spawn_blocking(move || identity.write(&root)).await;
-        let why = match written {
-            Ok(Ok(())) => return,
-            Ok(Err(error)) => error.to_string(),
-            Err(error) => error.to_string(),
-        };
-        failure.send_replace(Some(FatalError { why }));
-    })
 }

@@ -7,8 +7,7 @@ use std::time::Duration;
 
 use cairn_proto::transport::TcpConnector;
 
-use super::raft::LogLimits;
-use super::{LeaseOptions, Member, OpenError, ReplicatedStore, Standing, Store, StoreOptions};
+use super::{LeaseOptions, LogOptions, Member, OpenError, ReplicatedStore, Standing, Store, StoreOptions};
 
 fn options(dir: &Path, master: u64) -> StoreOptions {
     let member = Member { id: master, name: "master".to_owned(), address: "127.0.0.1:1".to_owned() };
@@ -18,14 +17,16 @@ fn options(dir: &Path, master: u64) -> StoreOptions {
         name: member.name.clone(),
         address: member.address.clone(),
         members: vec![member],
+        join: Vec::new(),
         // Does not run out during a test.
         lease: LeaseOptions { period: Duration::from_mins(2), ..LeaseOptions::default() },
         connector: Arc::new(TcpConnector),
+        log: LogOptions::default(),
     }
 }
 
 async fn open(options: StoreOptions) -> Result<Arc<ReplicatedStore>, OpenError> {
-    super::open::open_with(options, LogLimits::default()).await.map(|(store, _)| store)
+    super::open::open_with(options, LogOptions::default().into()).await.map(|(store, _)| store)
 }
 
 async fn wait_elected(store: &ReplicatedStore) {
@@ -111,11 +112,13 @@ async fn contradicting_options_are_refused() {
     let dir = tempfile::tempdir().unwrap();
     let mut not_a_member = options(dir.path(), 1);
     not_a_member.master = 2;
+    let mut nowhere = options(dir.path(), 1);
+    nowhere.members.clear();
     let mut twice = options(dir.path(), 1);
     twice.members.push(twice.members[0].clone());
     let mut too_short = options(dir.path(), 1);
     too_short.lease.period = too_short.lease.extension;
-    for wrong in [not_a_member, twice, too_short] {
+    for wrong in [not_a_member, nowhere, twice, too_short] {
         let error = open(wrong).await.map(drop).unwrap_err();
         assert!(matches!(error, OpenError::Options { .. }), "{error}");
     }

@@ -2,6 +2,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use cairn_proto::ids::MasterId;
 use cairn_proto::transport::Connector;
 
 /// One master of the group.
@@ -36,6 +37,21 @@ impl Default for LeaseOptions {
     }
 }
 
+/// Bounds of the Raft log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LogOptions {
+    /// Entries kept behind a snapshot, so that a follower that is not far behind goes on from the log.
+    pub keep_entries: u64,
+    /// Entries after which a snapshot is taken.
+    pub snapshot_every_entries: u64,
+}
+
+impl Default for LogOptions {
+    fn default() -> Self {
+        Self { keep_entries: 50_000, snapshot_every_entries: 20_000 }
+    }
+}
+
 /// What a master's store is opened with.
 #[derive(Debug, Clone)]
 pub struct StoreOptions {
@@ -48,12 +64,25 @@ pub struct StoreOptions {
     /// `host:port` that the other masters and clients reach it at.
     pub address: String,
     /// The masters that a new group starts with, this one among them; the same on all of them. Once a group
-    /// exists, its log says who belongs to it.
+    /// exists, its log says who belongs to it. Empty: this master is to be added to a group.
     pub members: Vec<Member>,
+    /// Addresses of masters of the group that this one is to be added to; empty where `members` is not.
+    pub join: Vec<String>,
     /// Times of the leader lease.
     pub lease: LeaseOptions,
     /// How the other masters are connected to.
     pub connector: Arc<dyn Connector>,
+    /// Bounds of the Raft log.
+    pub log: LogOptions,
+}
+
+/// What a master is to elections.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MemberRole {
+    /// It votes.
+    Voter,
+    /// It is still catching up.
+    Learner,
 }
 
 /// One master as this one sees it.
@@ -64,6 +93,10 @@ pub struct MemberStatus {
     /// It has answered within the last lease period. Only the Raft leader hears from all; another master knows of
     /// itself and the Raft leader.
     pub reachable: bool,
+    /// What it is to elections.
+    pub role: MemberRole,
+    /// Its disk.
+    pub disk: MasterId,
     /// It leads the Raft group.
     pub raft_leader: bool,
     /// It holds the lease.

@@ -1,16 +1,19 @@
 //! The Raft group. This is the only module that knows openraft.
 
+mod admission;
 mod commit_notices;
 mod convert;
 mod entry_convert;
 mod forwarding;
 mod group;
 mod log;
+mod log_reader;
 mod log_records;
 mod log_tail;
 #[cfg(test)]
 mod log_tests;
 mod log_writer;
+mod membership;
 mod network;
 mod peer;
 mod peers;
@@ -23,7 +26,9 @@ mod state_machine;
 mod storage_tests;
 
 pub use group::StartError;
+pub use membership::ChangeError;
 
+pub(crate) use admission::Admission;
 use convert::InvalidMessage;
 pub(crate) use group::{Group, RequestError};
 pub(crate) use log::LogStore;

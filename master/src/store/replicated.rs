@@ -4,17 +4,18 @@ use std::time::Duration;
 use cairn_proto::ids::{ClusterId, MasterId};
 use cairn_proto::wire;
 use parking_lot::Mutex;
-use tokio::sync::{Semaphore, oneshot, watch};
+use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tonic::async_trait;
 
 use super::directory::StoreDirectory;
 use super::proposer::Proposer;
+use super::raft::Peers;
 use super::state_store::StateStore;
 use super::{
-    COMMAND_LIMIT_BYTES, Command, CommitError, Committed, Epoch, LeaseOptions, MemberStatus, Operation, ReadError,
-    Standing, Store, View,
+    COMMAND_LIMIT_BYTES, Command, CommitError, Committed, Epoch, Group, Introduction, LeaseOptions, MemberStatus,
+    Operation, ReadError, Standing, Store, View,
 };
 
 /// Bytes of commands that are being committed at a time; further ones wait.
@@ -37,6 +38,9 @@ pub struct ReplicatedStore {
     state: Arc<StateStore>,
     standing: watch::Receiver<Standing>,
     lease_options: LeaseOptions,
+    release_lease: mpsc::Sender<oneshot::Sender<()>>,
+    peers: Arc<Peers>,
+    own: Introduction,
     failure: watch::Receiver<Option<FatalError>>,
     running: Mutex<Option<Running>>,
 }
@@ -56,6 +60,9 @@ pub(super) struct Parts {
     pub(super) state: Arc<StateStore>,
     pub(super) standing: watch::Receiver<Standing>,
     pub(super) lease_options: LeaseOptions,
+    pub(super) release_lease: mpsc::Sender<oneshot::Sender<()>>,
+    pub(super) peers: Arc<Peers>,
+    pub(super) own: Introduction,
     pub(super) failure: watch::Receiver<Option<FatalError>>,
     pub(super) running: Running,
 }
@@ -68,6 +75,9 @@ impl ReplicatedStore {
             state: parts.state,
             standing: parts.standing,
             lease_options: parts.lease_options,
+            release_lease: parts.release_lease,
+            peers: parts.peers,
+            own: parts.own,
             failure: parts.failure,
             running: Mutex::new(Some(parts.running)),
         }
@@ -114,7 +124,9 @@ impl ReplicatedStore {
         if running.stop_keeper.send(()).is_ok() && running.keeper.await.is_err() {
             tracing::error!("the keeper of the leader lease panicked");
         }
-        self.proposer.group().hand_over().await;
+        if *self.proposer.group().leads().borrow() && !self.proposer.group().hand_over().await {
+            tracing::info!("stopping before another master leads the Raft group");
+        }
         self.proposer.group().stop().await;
         for task in running.tasks {
             task.abort();
@@ -127,9 +139,29 @@ impl ReplicatedStore {
     }
 
     /// This master's part in the Raft group.
-    #[cfg(test)]
-    pub(super) fn group(&self) -> &super::Group {
+    pub(super) fn group(&self) -> &Group {
         self.proposer.group()
+    }
+
+    pub(super) fn peers(&self) -> &Peers {
+        &self.peers
+    }
+
+    pub(super) fn state(&self) -> &StateStore {
+        &self.state
+    }
+
+    /// Who this master is, to others.
+    pub(super) fn introduction(&self) -> Introduction {
+        Introduction { cluster: self.cluster(), grouped: true, ..self.own.clone() }
+    }
+
+    /// Gives up the lease if it is held; returns once that is known.
+    pub(super) async fn give_up_lease(&self) {
+        let (done, given_up) = oneshot::channel();
+        if self.release_lease.send(done).await.is_ok() && given_up.await.is_err() {
+            tracing::debug!("the keeper of the lease stopped meanwhile, and gave it up");
+        }
     }
 
     /// Channels that close with the databases.

@@ -18,6 +18,8 @@ use super::{ReadError, RecentCommands, Versioned};
 pub(super) const DATA_PREFIX: u8 = b'd';
 /// The record that says which entries of the log the state contains.
 pub(super) const POSITION_KEY: &[u8] = b"m";
+/// The highest Raft id that was ever a member's, 8 bytes in network order.
+const HIGHEST_MASTER_KEY: &[u8] = b"h";
 /// The record of the commands that may come again.
 const RECENT_COMMANDS_KEY: &[u8] = b"r";
 
@@ -43,11 +45,12 @@ impl StateDatabase {
         Ok(Self { database, directory })
     }
 
-    /// Applies writes and the position and recent commands that they lead to, together.
+    /// Applies writes and what the state says of the log besides, together.
     pub(crate) fn write(
         &self,
         writes: &[Write],
         position: &wire::SnapshotMeta,
+        highest_master: u64,
         recent: &RecentCommands,
     ) -> Result<(), ReadError> {
         let mut batch = WriteBatch::default();
@@ -58,6 +61,7 @@ impl StateDatabase {
             }
         }
         batch.put(POSITION_KEY, position.encode_to_vec());
+        batch.put(HIGHEST_MASTER_KEY, highest_master.to_be_bytes());
         batch.put(RECENT_COMMANDS_KEY, recent.to_wire().encode_to_vec());
         self.database.db().write_opt(batch, &unsynced()).map_err(failed)
     }
@@ -65,6 +69,14 @@ impl StateDatabase {
     /// Which entries the state contains, and the membership they left.
     pub(crate) fn position(&self) -> Result<wire::SnapshotMeta, ReadError> {
         position_of(self.db())
+    }
+
+    /// The highest Raft id that was ever a member's.
+    pub(crate) fn highest_master(&self) -> Result<u64, ReadError> {
+        let Some(stored) = self.db().get_pinned(HIGHEST_MASTER_KEY).map_err(failed)? else { return Ok(0) };
+        let bytes = <[u8; 8]>::try_from(&stored[..]);
+        let damaged = |_| ReadError::Damaged { what: "the highest id of a master".to_owned() };
+        bytes.map(u64::from_be_bytes).map_err(damaged)
     }
 
     /// The commands that may come again.

@@ -22,6 +22,7 @@ pub(crate) struct StateStore {
     applied: watch::Sender<u64>,
     lease: watch::Sender<Option<SeenLease>>,
     cluster: watch::Sender<Option<ClusterId>>,
+    highest_master: watch::Sender<u64>,
 }
 
 /// Why a state cannot be opened or replaced.
@@ -52,6 +53,7 @@ impl StateStore {
             applied: watch::Sender::new(0),
             lease: watch::Sender::new(None),
             cluster: watch::Sender::new(None),
+            highest_master: watch::Sender::new(0),
         };
         store.announce()?;
         Ok(store)
@@ -70,9 +72,11 @@ impl StateStore {
         &self,
         writes: &[Write],
         position: &wire::SnapshotMeta,
+        highest_master: u64,
         recent: &RecentCommands,
     ) -> Result<(), ReadError> {
-        self.current.load().write(writes, position, recent)?;
+        self.current.load().write(writes, position, highest_master, recent)?;
+        self.highest_master.send_if_modified(|known| std::mem::replace(known, highest_master) != highest_master);
         if writes.iter().any(|(key, _)| key == LEASE_KEY) {
             self.announce_lease()?;
         }
@@ -118,9 +122,15 @@ impl StateStore {
         self.cluster.subscribe()
     }
 
+    /// The highest Raft id that was ever a member's.
+    pub(crate) fn highest_master(&self) -> watch::Receiver<u64> {
+        self.highest_master.subscribe()
+    }
+
     fn announce(&self) -> Result<(), ReadError> {
         self.announce_lease()?;
         self.announce_cluster()?;
+        self.highest_master.send_replace(self.current.load().highest_master()?);
         self.announce_position(&self.current.load().position()?);
         Ok(())
     }

@@ -14,6 +14,7 @@ mod garbage;
 mod key_values;
 mod killed_mount;
 mod master_failover;
+mod master_membership;
 mod memory;
 mod refused_starts;
 mod restart;

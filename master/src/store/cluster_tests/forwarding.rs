@@ -5,8 +5,7 @@ use cairn_proto::wire;
 use cairn_proto::wire::operation::Operation as WireOperation;
 use cairn_proto::wire::propose_response::Outcome;
 
-use super::super::raft::LogLimits;
-use super::super::{CommitError, Epoch, ReplicatedStore, Store};
+use super::super::{CommitError, Epoch, LogOptions, ReplicatedStore, Store};
 use super::harness::{Cluster, LONG_LEASE, elected_of};
 use super::{FEW_ENTRIES, put};
 
@@ -23,13 +22,23 @@ fn append(elected: &ReplicatedStore, epoch: Epoch, sequence: u64) -> wire::Comma
     }
 }
 
+/// What becomes of a command at a master that leads, as soon as it takes one.
+async fn taken(cluster: &Cluster, from: usize, to: usize, command: &wire::Command) -> Option<Outcome> {
+    loop {
+        match cluster.propose(to, cluster.header(from, to), command.clone()).await.unwrap().outcome {
+            Some(Outcome::NotTaken(_)) => tokio::task::yield_now().await,
+            outcome => return outcome,
+        }
+    }
+}
+
 fn value(store: &ReplicatedStore) -> Vec<u8> {
     store.view().unwrap().get(b"key/a").unwrap().unwrap().value.to_vec()
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_holder_serves_and_keeps_its_lease_while_another_master_leads_raft() {
-    let cluster = Cluster::start(3, LogLimits::default()).await;
+    let cluster = Cluster::start_with(3, LogOptions::default(), LONG_LEASE).await;
     let (elected, epoch) = cluster.elected().await;
     let holder = cluster.number_of(&elected);
     let version = elected.lease().unwrap().version;
@@ -49,7 +58,7 @@ async fn the_holder_serves_and_keeps_its_lease_while_another_master_leads_raft()
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_refusal_and_a_deposed_epoch_come_back_from_the_raft_leader() {
-    let cluster = Cluster::start_with(3, LogLimits::default(), LONG_LEASE).await;
+    let cluster = Cluster::start_with(3, LogOptions::default(), LONG_LEASE).await;
     let (elected, epoch) = cluster.elected().await;
     cluster.lead_raft((cluster.number_of(&elected) + 1) % 3).await;
     let mut command = put("key/a", "1");
@@ -65,45 +74,59 @@ async fn a_refusal_and_a_deposed_epoch_come_back_from_the_raft_leader() {
 async fn a_command_that_comes_again_applies_once_also_by_way_of_another_leader_and_its_snapshot() {
     let mut cluster = Cluster::start_with(3, FEW_ENTRIES, LONG_LEASE).await;
     let (elected, epoch) = cluster.elected().await;
-    let (leader, id) = (cluster.number_of(&elected), elected.cluster().unwrap());
+    let leader = cluster.number_of(&elected);
     let absent = (leader + 1) % 3;
     cluster.kill(absent).await;
     let command = append(&elected, epoch, 900);
-    let first = cluster.propose(leader, id, command.clone()).await.unwrap().outcome;
+    let first = cluster.propose(leader, cluster.header(leader, leader), command.clone()).await.unwrap().outcome;
     assert!(matches!(first, Some(Outcome::Applied(_))), "{first:?}");
-    assert_eq!(cluster.propose(leader, id, command.clone()).await.unwrap().outcome, first);
+    assert_eq!(cluster.propose(leader, cluster.header(leader, leader), command.clone()).await.unwrap().outcome, first);
     let mut index = 0;
-    for number in 0..300 {
+    for number in 0.. {
         index = elected.commit(epoch, put(&format!("key/b{number}"), "1")).await.unwrap().index;
+        if number >= 50 && elected.group().purged_index() > 50 {
+            break;
+        }
     }
     cluster.restart(absent).await;
     cluster.store(absent).wait_applied(index).await;
     assert!(cluster.dir(absent).join("state/0000000002").exists(), "caught up without a snapshot");
 
-    let refused = cluster.propose(absent, id, command.clone()).await.unwrap().outcome;
+    let refused = cluster.propose(absent, cluster.header(leader, absent), command.clone()).await.unwrap().outcome;
     assert!(matches!(refused, Some(Outcome::NotTaken(_))), "{refused:?}");
     cluster.lead_raft(absent).await;
-    assert_eq!(cluster.propose(absent, id, command).await.unwrap().outcome, first);
+    assert_eq!(taken(&cluster, leader, absent, &command).await, first);
     assert_eq!(value(&cluster.store(absent)), b"x");
-    let answered = cluster.propose(absent, id, append(&elected, epoch, 1)).await.unwrap().outcome;
-    assert_eq!(answered, Some(Outcome::Answered(true)));
+    let answered = append(&elected, epoch, 1);
+    assert_eq!(taken(&cluster, leader, absent, &answered).await, Some(Outcome::Answered(true)));
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_no_master_forwards_is_refused() {
-    let cluster = Cluster::start(1, LogLimits::default()).await;
+    let cluster = Cluster::start(1, LogOptions::default()).await;
     let (elected, epoch) = cluster.elected().await;
-    let id = elected.cluster().unwrap();
+    let header = cluster.header(0, 0);
     let good = append(&elected, epoch, 1);
     for bad in [
         wire::Command { sequence: 0, lowest_unanswered: 0, ..good.clone() },
         wire::Command { sequence: 5000, ..good.clone() },
         wire::Command { leader: bytes::Bytes::new(), ..good.clone() },
+        wire::Command { leader: cairn_proto::ids::MasterId::generate().to_wire(), ..good.clone() },
         wire::Command { operations: vec![wire::Operation::default()], ..good.clone() },
     ] {
-        let refused = cluster.propose(0, id, bad).await.unwrap_err();
+        let refused = cluster.propose(0, header.clone(), bad).await.unwrap_err();
         assert_eq!(refused.code(), tonic::Code::InvalidArgument, "{refused}");
     }
-    let deposed = cluster.propose(0, id, append(&elected, Epoch(epoch.0 + 1), 1)).await.unwrap().outcome;
+    let deposed = cluster.propose(0, header.clone(), append(&elected, Epoch(epoch.0 + 1), 1)).await.unwrap().outcome;
     assert_eq!(deposed, Some(Outcome::Deposed(true)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn raft_comes_back_to_the_holder_of_the_lease() {
+    let cluster = Cluster::start(3, LogOptions::default()).await;
+    let (elected, epoch) = cluster.elected().await;
+    let holder = cluster.number_of(&elected);
+    cluster.lead_raft((holder + 1) % 3).await;
+    cluster.settled(&elected, 3).await;
+    assert_eq!(elected_of(&elected.standing().borrow()), Some(epoch));
 }

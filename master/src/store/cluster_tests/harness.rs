@@ -14,7 +14,10 @@ use tokio_stream::wrappers::TcpListenerStream;
 
 use super::super::open::open_with;
 use super::super::raft::LogLimits;
-use super::super::{Epoch, LeaseOptions, Member, ReplicatedStore, Standing, Store, StoreOptions};
+use super::super::{
+    AdministrationError, ChangeError, Epoch, LeaseOptions, LogOptions, Member, MemberRole, ReplicatedStore, Standing, Store,
+    StoreOptions,
+};
 
 /// How long a test waits for what must happen.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -29,6 +32,8 @@ pub(super) const LONG_LEASE: LeaseOptions = LeaseOptions {
 pub(super) struct Cluster {
     root: TempDir,
     members: Vec<Member>,
+    /// How many of them have founded the group; the others join it.
+    founders: usize,
     limits: LogLimits,
     lease: LeaseOptions,
     masters: Vec<Option<Master>>,
@@ -47,11 +52,11 @@ pub(super) fn elected_of(standing: &Standing) -> Option<Epoch> {
 }
 
 impl Cluster {
-    pub(super) async fn start(size: usize, limits: LogLimits) -> Self {
+    pub(super) async fn start(size: usize, limits: impl Into<LogLimits>) -> Self {
         Self::start_with(size, limits, LeaseOptions::default()).await
     }
 
-    pub(super) async fn start_with(size: usize, limits: LogLimits, lease: LeaseOptions) -> Self {
+    pub(super) async fn start_with(size: usize, limits: impl Into<LogLimits>, lease: LeaseOptions) -> Self {
         let mut listeners = Vec::new();
         let mut members = Vec::new();
         for id in 1..=size as u64 {
@@ -61,7 +66,7 @@ impl Cluster {
             listeners.push(listener);
         }
         let root = tempfile::tempdir().unwrap();
-        let mut cluster = Self { root, members, limits, lease, masters: Vec::new() };
+        let mut cluster = Self { root, members, founders: size, limits: limits.into(), lease, masters: Vec::new() };
         for (number, listener) in listeners.into_iter().enumerate() {
             let master = cluster.launch(number, listener).await;
             cluster.masters.push(Some(master));
@@ -85,9 +90,11 @@ impl Cluster {
             master: member.id,
             name: member.name.clone(),
             address: member.address.clone(),
-            members: self.members.clone(),
+            members: if number < self.founders { self.members[..self.founders].to_vec() } else { Vec::new() },
+            join: if number < self.founders { Vec::new() } else { vec![self.members[0].address.clone()] },
             lease: self.lease,
             connector: Arc::new(TcpConnector),
+            log: LogOptions::default(),
         };
         let limits = self.limits;
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
@@ -120,6 +127,10 @@ impl Cluster {
 
     pub(super) fn dir(&self, number: usize) -> PathBuf {
         self.root.path().join(format!("master-{}", number + 1))
+    }
+
+    pub(super) fn address(&self, number: usize) -> String {
+        self.members[number].address.clone()
     }
 
     pub(super) fn stores(&self) -> Vec<Arc<ReplicatedStore>> {
@@ -157,18 +168,28 @@ impl Cluster {
         first
     }
 
+    /// What a master sends to another: by default this is right in every field.
+    pub(super) fn header(&self, from: usize, to: usize) -> wire::RaftHeader {
+        let (sender, target) = (self.store(from), self.store(to));
+        wire::RaftHeader {
+            cluster: sender.cluster().map(ClusterId::to_wire).unwrap_or_default(),
+            target: self.members[to].id,
+            target_disk: target.master_id().to_wire(),
+            sender: self.members[from].id,
+            sender_disk: sender.master_id().to_wire(),
+        }
+    }
+
     pub(super) async fn ask_for_vote(
         &self,
         number: usize,
-        cluster: Option<ClusterId>,
-        target: u64,
+        header: wire::RaftHeader,
     ) -> Result<wire::VoteResponse, tonic::Status> {
         let address = format!("http://{}", self.members[number].address);
         let mut client = RaftClient::connect(address).await.unwrap();
-        let cluster = cluster.map(ClusterId::to_wire).unwrap_or_default();
         let vote = wire::RaftVote { term: 0, master: 2, committed: false };
         let request = wire::VoteRequest {
-            header: Some(wire::RaftHeader { cluster, target }),
+            header: Some(header),
             vote: Some(vote),
             pre_vote: true,
             ..wire::VoteRequest::default()
@@ -182,12 +203,11 @@ impl Cluster {
     pub(super) async fn propose(
         &self,
         number: usize,
-        cluster: ClusterId,
+        header: wire::RaftHeader,
         command: wire::Command,
     ) -> Result<wire::ProposeResponse, tonic::Status> {
         let address = format!("http://{}", self.members[number].address);
         let mut client = RaftClient::connect(address).await.unwrap();
-        let header = wire::RaftHeader { cluster: cluster.to_wire(), target: self.members[number].id };
         let request = wire::ProposeRequest { header: Some(header), command: Some(command) };
         client.propose(request).await.map(tonic::Response::into_inner)
     }
@@ -202,6 +222,71 @@ impl Cluster {
         }
         let mut leads = self.store(number).group().leads();
         timeout(PATIENCE, leads.wait_for(|leads| *leads)).await.expect("does not lead").unwrap();
+    }
+}
+
+impl Cluster {
+    /// Starts one more master, with the next id, that waits to be added. Returns its number and address.
+    pub(super) async fn start_joining(&mut self) -> (usize, String) {
+        let (id, number) = (self.members.len() as u64 + 1, self.members.len());
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        self.members.push(Member { id, name: format!("master-{id}"), address: address.clone() });
+        let master = self.launch(number, listener).await;
+        self.masters.push(Some(master));
+        (number, address)
+    }
+
+    /// Has whoever leads Raft change the group, as often as it takes, like the command line.
+    pub(super) async fn change<T, W>(
+        &self,
+        change: impl Fn(Arc<ReplicatedStore>) -> W,
+    ) -> Result<T, AdministrationError>
+    where
+        W: Future<Output = Result<T, AdministrationError>>,
+    {
+        let changing = async {
+            loop {
+                for store in self.stores() {
+                    match change(store).await {
+                        Err(
+                            AdministrationError::NotElected { .. }
+                            | AdministrationError::Change(
+                                ChangeError::NotLeading { .. } | ChangeError::Unfinished { .. },
+                            ),
+                        ) => tokio::task::yield_now().await,
+                        answer => return answer,
+                    }
+                }
+            }
+        };
+        timeout(PATIENCE, changing).await.expect("the group is not changed")
+    }
+
+    /// Returns once one master leads Raft, is elected, and hears from all of so many.
+    pub(super) async fn settled(&self, elected: &ReplicatedStore, size: usize) {
+        let settled = async {
+            loop {
+                let members = elected.members_status();
+                let both = members.iter().filter(|status| status.elected && status.raft_leader).count();
+                if both == 1 && members.iter().filter(|status| status.reachable).count() == size {
+                    return;
+                }
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        timeout(PATIENCE, settled).await.unwrap_or_else(|_| panic!("{:?}", elected.members_status()));
+    }
+
+    /// Returns once `number` masters vote, by the word of the one at `seen_by`.
+    pub(super) async fn voters(&self, seen_by: usize, number: usize) {
+        let store = self.store(seen_by);
+        let counted = async {
+            while store.members_status().iter().filter(|status| status.role == MemberRole::Voter).count() != number {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        timeout(PATIENCE, counted).await.unwrap_or_else(|_| panic!("{:?}", store.members_status()));
     }
 }
 

@@ -117,6 +117,7 @@ pub(super) fn membership_to_wire(membership: &Membership) -> wire::Membership {
         master: *master,
         address: peer.address.clone(),
         name: peer.name.clone(),
+        disk: peer.disk.to_wire(),
     });
     wire::Membership {
         voters: voters.map(|set| wire::VoterSet { masters: set.iter().copied().collect() }).collect(),
@@ -127,11 +128,11 @@ pub(super) fn membership_to_wire(membership: &Membership) -> wire::Membership {
 pub(super) fn membership_from_wire(membership: wire::Membership) -> Result<Membership, InvalidMessage> {
     let voters: Vec<BTreeSet<u64>> =
         membership.voters.into_iter().map(|set| set.masters.into_iter().collect()).collect();
-    let members: BTreeMap<u64, Peer> = membership
-        .members
-        .into_iter()
-        .map(|member| (member.master, Peer { name: member.name, address: member.address }))
-        .collect();
+    let members = membership.members.into_iter().map(|member| {
+        let disk = MasterId::from_wire(&member.disk).map_err(|error| InvalidMessage::new(error.to_string()))?;
+        Ok((member.master, Peer { name: member.name, address: member.address, disk }))
+    });
+    let members: BTreeMap<u64, Peer> = members.collect::<Result<_, InvalidMessage>>()?;
     Membership::new(voters, members).map_err(|error| InvalidMessage::new(error.to_string()))
 }
 
@@ -165,7 +166,8 @@ mod tests {
 
     #[test]
     fn every_kind_of_entry_survives_the_wire() {
-        let peer = Peer { name: "master-1".to_owned(), address: "127.0.0.1:1".to_owned() };
+        let (name, address) = ("master-1".to_owned(), "127.0.0.1:1".to_owned());
+        let peer = Peer { name, address, disk: MasterId::generate() };
         let membership =
             Membership::new(vec![BTreeSet::from([1])], BTreeMap::from([(1, peer.clone()), (2, peer)])).unwrap();
         let proposal = Proposal {

@@ -3,6 +3,7 @@
 use std::error::Error;
 use std::time::Duration;
 
+use cairn_proto::ids::MasterId;
 use cairn_proto::wire::propose_response::Outcome as WireOutcome;
 use cairn_proto::{WireRefusal, wire};
 use openraft::async_runtime::watch::WatchReceiver;
@@ -30,20 +31,30 @@ impl Group {
             Err(error) => return Attempt::NotTaken { why: error.to_string() },
         };
         let command = proposal_to_wire(proposal);
-        let request = wire::ProposeRequest { header: Some(self.peers.header(master)), command: Some(command) };
+        let request =
+            wire::ProposeRequest { header: Some(self.peers.header(master, peer.disk)), command: Some(command) };
         let mut request = Request::new(request);
         request.set_timeout(FORWARD_DEADLINE);
         match tokio::time::timeout(FORWARD_DEADLINE, client.propose(request)).await {
             Err(_) => Attempt::Unknown { why: format!("master {master} did not answer in time") },
-            Ok(Err(status)) => failed(master, status),
+            Ok(Err(status)) => {
+                self.peers.note(master, &status);
+                failed(master, status)
+            }
             Ok(Ok(answer)) => attempt_from_wire(master, answer.into_inner()),
         }
     }
 
     /// Takes a command that another master forwards. A master that does not lead passes it on to nobody.
-    pub(crate) async fn take(&self, request: wire::ProposeRequest) -> Result<wire::ProposeResponse, RequestError> {
-        let command = request.command.ok_or_else(|| InvalidMessage::missing("command"))?;
-        let proposal = proposal_from_wire(command)?;
+    pub(crate) async fn take(
+        &self,
+        sender: MasterId,
+        command: Option<wire::Command>,
+    ) -> Result<wire::ProposeResponse, RequestError> {
+        let proposal = proposal_from_wire(command.ok_or_else(|| InvalidMessage::missing("command"))?)?;
+        if proposal.leader != sender {
+            return Err(InvalidMessage::new("a command of another master").into());
+        }
         check(&proposal)?;
         Ok(attempt_to_wire(self.propose(proposal).await))
     }
@@ -65,9 +76,8 @@ fn failed(master: u64, status: Status) -> Attempt {
     let sent = !never_sent(&status);
     let why = format!("master {master}: {status}");
     match WireRefusal::from(status) {
-        WireRefusal::Refused(_) => Attempt::NotTaken { why },
         WireRefusal::Transport(_) if sent => Attempt::Unknown { why },
-        WireRefusal::Transport(_) => Attempt::NotTaken { why },
+        WireRefusal::Transport(_) | WireRefusal::Refused(_) => Attempt::NotTaken { why },
     }
 }
 

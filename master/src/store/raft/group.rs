@@ -1,4 +1,4 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use openraft::{Instant, ServerState, Snapshot};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use super::super::{Attempt, Member, MemberStatus, Proposal};
+use super::super::{Attempt, Member, MemberRole, MemberStatus, Proposal};
 use super::convert::{
     append_from_wire, append_response_to_wire, snapshot_meta_from_wire, transfer_from_wire, vote_from_wire,
     vote_request_from_wire, vote_response_to_wire, vote_to_wire,
@@ -28,6 +28,7 @@ pub(crate) struct Group {
     pub(super) raft: Raft,
     pub(super) me: u64,
     pub(super) peers: Arc<Peers>,
+    pub(super) changing: Arc<tokio::sync::Mutex<()>>,
     roles: Roles,
 }
 
@@ -55,6 +56,12 @@ pub enum StartError {
     },
 }
 
+impl StartError {
+    fn storage(error: &impl std::fmt::Display) -> Self {
+        Self::Storage { why: error.to_string() }
+    }
+}
+
 /// Why a request of another master has no answer.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum RequestError {
@@ -70,48 +77,40 @@ pub(crate) enum RequestError {
 }
 
 impl Group {
-    /// Starts this master's part. With nothing stored it starts a new group of `members`.
+    /// Starts this master's part.
     pub(crate) async fn start(
         me: u64,
-        members: &[Member],
         limits: LogLimits,
         peers: Arc<Peers>,
         log: LogStore,
         state: StateMachine,
     ) -> Result<(Self, JoinHandle<()>), StartError> {
-        let stored = |error: &dyn std::fmt::Display| StartError::Storage { why: error.to_string() };
-        let config = config(limits).map_err(|error| stored(&error))?;
+        let config = config(limits).map_err(|error| StartError::storage(&error))?;
         let network = Network::new(me, Arc::clone(&peers));
-        let raft = Raft::new(me, Arc::new(config), network, log, state).await.map_err(|error| stored(&error))?;
+        let raft =
+            Raft::new(me, Arc::new(config), network, log, state).await.map_err(|error| StartError::storage(&error))?;
         let (roles, watching) = Roles::watch(&raft);
-        let group = Self { raft, me, peers, roles };
-        group.initialize(members).await?;
-        Ok((group, watching))
+        Ok((Self { raft, me, peers, changing: Arc::default(), roles }, watching))
+    }
+
+    /// Whether this disk has been part of a group.
+    pub(crate) async fn is_grouped(&self) -> Result<bool, StartError> {
+        self.raft.is_initialized().await.map_err(|error| StartError::storage(&error))
+    }
+
+    /// Starts a new group. Every member of it does this with the same members, so none waits for a first one.
+    pub(crate) async fn found(&self, members: BTreeMap<u64, Peer>) -> Result<(), StartError> {
+        match self.raft.initialize(members).await {
+            // Another member's entries came first.
+            Ok(()) | Err(RaftError::APIError(InitializeError::NotAllowed(_))) => {}
+            Err(error) => return Err(StartError::Members { why: error.to_string() }),
+        }
+        self.raft.trigger().elect(true).await.map_err(|error| StartError::storage(&error))
     }
 
     /// This master's Raft id.
     pub(crate) fn me(&self) -> u64 {
         self.me
-    }
-
-    /// Every member of a new group does this with the same members, so none waits for a first one.
-    async fn initialize(&self, members: &[Member]) -> Result<(), StartError> {
-        let stored =
-            self.raft.is_initialized().await.map_err(|error| StartError::Storage { why: error.to_string() })?;
-        if stored {
-            return Ok(());
-        }
-        let nodes: BTreeMap<u64, Peer> = members
-            .iter()
-            .map(|member| (member.id, Peer { name: member.name.clone(), address: member.address.clone() }))
-            .collect();
-        match self.raft.initialize(nodes).await {
-            // Another member's entries came first.
-            Ok(()) | Err(RaftError::APIError(InitializeError::NotAllowed(_))) => {}
-            Err(error) => return Err(StartError::Members { why: error.to_string() }),
-        }
-        let asked = self.raft.trigger().elect(true).await;
-        asked.map_err(|error| StartError::Storage { why: error.to_string() })
     }
 
     /// Puts a command into this master's log, if it leads; answers when this master has applied it. Proposals made at
@@ -173,6 +172,7 @@ impl Group {
         let leader = metrics.current_leader;
         let heard = |id: u64| Some(metrics.heartbeat.as_ref()?.get(&id)?.as_ref()?.elapsed());
         let stored = |id: u64| metrics.replication.as_ref()?.get(&id)?.as_ref().map(|log_id| log_id.index);
+        let voters: BTreeSet<u64> = metrics.membership_config.voter_ids().collect();
         let members = metrics.membership_config.nodes().map(|(id, peer)| {
             let own = *id == self.me;
             let applied = if own { metrics.last_applied.map(|log_id| log_id.index) } else { stored(*id) };
@@ -181,23 +181,27 @@ impl Group {
                 reachable: own || leader == Some(*id) || heard(*id).is_some_and(|since| since < fresh),
                 raft_leader: leader == Some(*id),
                 elected: false,
+                role: if voters.contains(id) { MemberRole::Voter } else { MemberRole::Learner },
+                disk: peer.disk,
                 applied_index: applied.unwrap_or(0),
             }
         });
         members.collect()
     }
 
-    /// Asks the member that is furthest ahead to lead, if this master does, and waits a moment until one does.
-    pub(crate) async fn hand_over(&self) {
+    /// Asks the voter that is furthest ahead to lead, if this master does, and waits a moment. True once another master
+    /// leads.
+    pub(crate) async fn hand_over(&self) -> bool {
         let metrics = self.raft.metrics().borrow_watched().clone();
+        let voters: BTreeSet<u64> = metrics.membership_config.voter_ids().collect();
         let followers = metrics.replication.into_iter().flatten();
-        let best = followers.filter(|(id, _)| *id != self.me).max_by_key(|(_, stored)| *stored);
-        let (ServerState::Leader, Some((successor, Some(_)))) = (metrics.state, best) else { return };
-        if self.pass_on(successor).await {
+        let best = followers.filter(|(id, _)| *id != self.me && voters.contains(id)).max_by_key(|(_, stored)| *stored);
+        let (ServerState::Leader, Some((successor, Some(_)))) = (metrics.state, best) else { return false };
+        let handed_over = self.pass_on(successor).await;
+        if handed_over {
             tracing::info!(successor, "handed the Raft group over");
-        } else {
-            tracing::info!(successor, "stopping before a successor leads the Raft group");
         }
+        handed_over
     }
 
     /// Asks `successor` to lead, if this master does, and waits a moment. True once another master leads.
@@ -209,6 +213,25 @@ impl Group {
         let me = self.me;
         let taken = self.raft.wait(Some(HAND_OVER_LIMIT));
         taken.metrics(|metrics| metrics.current_leader.is_some_and(|id| id != me), "a successor leads").await.is_ok()
+    }
+
+    /// Index of the last entry that this master has purged from its log; 0 if none was.
+    #[cfg(test)]
+    pub(crate) fn purged_index(&self) -> u64 {
+        self.raft.metrics().borrow_watched().purged.map_or(0, |purged| purged.index)
+    }
+
+    /// Entries in this master's log.
+    #[cfg(test)]
+    pub(crate) fn log_entries(&self) -> u64 {
+        let last = self.raft.metrics().borrow_watched().last_log_index.unwrap_or(0);
+        last.saturating_sub(self.purged_index())
+    }
+
+    /// The term this master is in.
+    #[cfg(test)]
+    pub(crate) fn term(&self) -> u64 {
+        self.raft.server_metrics().borrow_watched().vote.leader_id().term
     }
 
     /// Stops taking part.

@@ -13,6 +13,7 @@ use openraft::raft::{
     TransferLeaderResponse, VoteRequest, VoteResponse,
 };
 use openraft::{OptionalSend, Snapshot};
+use tokio::sync::watch;
 use tonic::{Code, Request, Status};
 
 use super::commit_notices::with_next_entries;
@@ -28,6 +29,10 @@ use super::{Peer, Types, Vote};
 /// How long a follower may take to make entries durable. Longer than a heartbeat: a slow disk must not make the
 /// leader send the same entries again and again.
 const APPEND_DEADLINE: Duration = Duration::from_secs(2);
+/// How long a snapshot on its way may stand still.
+const STALL_LIMIT: Duration = Duration::from_secs(10);
+/// How long the other side may take to make a snapshot that is all sent its state.
+const INSTALL_LIMIT: Duration = Duration::from_mins(2);
 
 type AppendResult = Result<StreamAppendResult<Types>, RPCError<Types>>;
 type CommittedLeader = openraft::type_config::alias::CommittedLeaderIdOf<Types>;
@@ -42,7 +47,7 @@ pub(crate) struct Network {
 pub(crate) struct Link {
     me: u64,
     target: u64,
-    address: String,
+    peer: Peer,
     peers: Arc<Peers>,
 }
 
@@ -67,7 +72,7 @@ impl RaftNetworkFactory<Types> for Network {
     type Network = Link;
 
     async fn new_client(&mut self, target: u64, node: &Peer) -> Link {
-        Link { me: self.me, target, address: node.address.clone(), peers: Arc::clone(&self.peers) }
+        Link { me: self.me, target, peer: node.clone(), peers: Arc::clone(&self.peers) }
     }
 }
 
@@ -79,7 +84,7 @@ impl Link {
     }
 
     fn header(&self) -> wire::RaftHeader {
-        self.peers.header(self.target)
+        self.peers.header(self.target, self.peer.disk)
     }
 
     /// Runs a call under its deadline. Whatever went wrong, the next attempt waits: none passes in no time.
@@ -89,15 +94,24 @@ impl Link {
         deadline: Duration,
         call: impl Future<Output = Result<T, CallError>>,
     ) -> Result<T, RPCError<Types>> {
-        let timeout = || Timeout { action, id: self.me, target: self.target, timeout: deadline };
         match tokio::time::timeout(deadline, call).await {
-            Err(_) => Err(RPCError::Timeout(timeout())),
-            Ok(Err(CallError::Status(status))) if status.code() == Code::DeadlineExceeded => {
-                Err(RPCError::Timeout(timeout()))
-            }
-            Ok(Err(error)) => Err(RPCError::Unreachable(Unreachable::new(&error))),
-            Ok(Ok(answer)) => Ok(answer),
+            Err(_) => Err(self.timed_out(action, deadline)),
+            Ok(answer) => answer.map_err(|error| self.failed(action, deadline, &error)),
         }
+    }
+
+    fn timed_out(&self, action: RPCTypes, timeout: Duration) -> RPCError<Types> {
+        RPCError::Timeout(Timeout { action, id: self.me, target: self.target, timeout })
+    }
+
+    fn failed(&self, action: RPCTypes, deadline: Duration, error: &CallError) -> RPCError<Types> {
+        if let CallError::Status(status) = error {
+            self.peers.note(self.target, status);
+            if status.code() == Code::DeadlineExceeded {
+                return self.timed_out(action, deadline);
+            }
+        }
+        RPCError::Unreachable(Unreachable::new(error))
     }
 
     async fn ask_for_vote(
@@ -109,11 +123,45 @@ impl Link {
         let deadline = option.soft_ttl();
         let message = vote_request_to_wire(&request, self.header(), pre_vote);
         self.call(RPCTypes::Vote, deadline, async {
-            let mut client = self.peers.client(self.target, &self.address, Lane::Control)?;
+            let mut client = self.peers.client(self.target, &self.peer.address, Lane::Control)?;
             let answer = client.vote(Self::request(message, deadline)).await?;
             Ok(vote_response_from_wire(&answer.into_inner())?)
         })
         .await
+    }
+}
+
+impl Link {
+    /// Sends a snapshot for as long as it moves on, however long that takes.
+    async fn send_snapshot(
+        &self,
+        header: wire::SnapshotHeader,
+        snapshot: Arc<SnapshotFiles>,
+    ) -> Result<SnapshotResponse<Types>, RPCError<Types>> {
+        let (stream, progress) = pieces(header, snapshot);
+        let sending = async {
+            let mut client = self.peers.client(self.target, &self.peer.address, Lane::Snapshot)?;
+            let answer = client.install_snapshot(Request::new(stream)).await?;
+            Ok(snapshot_response_from_wire(&answer.into_inner())?)
+        };
+        tokio::select! {
+            sent = sending => sent.map_err(|error| self.failed(RPCTypes::InstallSnapshot, STALL_LIMIT, &error)),
+            limit = stalled(progress) => Err(self.timed_out(RPCTypes::InstallSnapshot, limit)),
+        }
+    }
+}
+
+/// Returns the limit passed once a snapshot on its way has stood still for too long.
+async fn stalled(mut progress: watch::Receiver<u64>) -> Duration {
+    loop {
+        match tokio::time::timeout(STALL_LIMIT, progress.changed()).await {
+            Ok(Ok(())) => {}
+            Err(_) => return STALL_LIMIT,
+            Ok(Err(_)) => {
+                tokio::time::sleep(INSTALL_LIMIT).await;
+                return INSTALL_LIMIT;
+            }
+        }
     }
 }
 
@@ -132,7 +180,7 @@ impl RaftNetworkV2<Types> for Link {
         };
         let message = append_to_wire(&request, self.header());
         self.call(RPCTypes::AppendEntries, deadline, async {
-            let mut client = self.peers.client(self.target, &self.address, lane)?;
+            let mut client = self.peers.client(self.target, &self.peer.address, lane)?;
             let answer = client.append_entries(Self::request(message, deadline)).await?;
             Ok(append_response_from_wire(&answer.into_inner())?)
         })
@@ -171,21 +219,15 @@ impl RaftNetworkV2<Types> for Link {
         vote: Vote,
         snapshot: Snapshot<CommittedLeader, u64, Peer, Arc<SnapshotFiles>>,
         cancel: impl Future<Output = ReplicationClosed> + OptionalSend + 'static,
-        option: RPCOption,
+        _option: RPCOption,
     ) -> Result<SnapshotResponse<Types>, StreamingError<Types>> {
-        let deadline = option.soft_ttl();
         let header = wire::SnapshotHeader {
             header: Some(self.header()),
             vote: Some(vote_to_wire(&vote)),
             meta: Some(snapshot_meta_to_wire(&snapshot.meta, snapshot.snapshot.id())),
             files: snapshot.snapshot.files().to_vec(),
         };
-        let sent = self.call(RPCTypes::InstallSnapshot, deadline, async {
-            let mut client = self.peers.client(self.target, &self.address, Lane::Snapshot)?;
-            let stream = pieces(header, snapshot.snapshot);
-            let answer = client.install_snapshot(Self::request(stream, deadline)).await?;
-            Ok(snapshot_response_from_wire(&answer.into_inner())?)
-        });
+        let sent = self.send_snapshot(header, snapshot.snapshot);
         tokio::select! {
             sent = sent => Ok(sent?),
             closed = cancel => Err(StreamingError::Closed(closed)),
@@ -201,7 +243,7 @@ impl RaftNetworkV2<Types> for Link {
         let message = transfer_to_wire(&request, self.header());
         let accepted = self
             .call(RPCTypes::TransferLeader, deadline, async {
-                let mut client = self.peers.client(self.target, &self.address, Lane::Control)?;
+                let mut client = self.peers.client(self.target, &self.peer.address, Lane::Control)?;
                 let answer = client.transfer_leader(Self::request(message, deadline)).await?;
                 Ok(answer.into_inner().accepted)
             })

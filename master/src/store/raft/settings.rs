@@ -2,6 +2,8 @@
 
 use openraft::{Config, ConfigError, SnapshotPolicy};
 
+use super::super::LogOptions;
+
 /// How often a leader tells its followers that it lives.
 const HEARTBEAT_INTERVAL_MS: u64 = 100;
 /// Shortest and longest silence after which a follower asks for an election.
@@ -9,16 +11,10 @@ const ELECTION_TIMEOUT_MIN_MS: u64 = 400;
 const ELECTION_TIMEOUT_MAX_MS: u64 = 800;
 /// How long a leader that lost its quorum stays silent, so that others can elect.
 const QUORUM_LOSS_PROBE_INTERVAL_MS: u64 = 2 * ELECTION_TIMEOUT_MAX_MS;
-/// How long the transfer of a whole snapshot may take.
-const INSTALL_SNAPSHOT_TIMEOUT_MS: u64 = 30_000;
-/// Entries after which a snapshot is taken.
-const SNAPSHOT_EVERY_ENTRIES: u64 = 20_000;
-/// A follower further behind is sent a snapshot; must be more than `SNAPSHOT_EVERY_ENTRIES`.
-const REPLICATION_LAG_ENTRIES: u64 = 50_000;
-/// Entries kept behind a snapshot, so that a follower that installs one can go on from the log.
-const KEPT_LOG_ENTRIES: u64 = 50_000;
-/// Entries removed from the log at a time.
+/// Entries removed from the log at a time, at most.
 const PURGE_BATCH_ENTRIES: u64 = 4096;
+/// Part of the entries between two snapshots that is removed at a time.
+const PURGE_BATCHES_PER_SNAPSHOT: u64 = 10;
 /// Entries in one request to a follower.
 const REPLICATION_BATCH_ENTRIES: u64 = 300;
 /// Entries in one write to the log.
@@ -30,26 +26,27 @@ const STATE_MACHINE_QUEUE: u64 = 1024;
 /// Pauses between attempts to reach a master that does not answer.
 const RETRY_PAUSES: &str = "50ms 100ms 200ms ..1s";
 
-/// Limits in entries that a test lowers so that snapshots and purges come soon.
+/// Limits of the log in entries.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct LogLimits {
     /// A snapshot is taken after so many.
     pub(crate) snapshot_every: u64,
     /// So many are kept behind a snapshot.
     pub(crate) kept_log: u64,
-    /// A follower so far behind is sent a snapshot.
+    /// A follower so far behind is sent a snapshot. More than `snapshot_every`: there must be a newer one by then.
     pub(crate) replication_lag: u64,
     /// So many are removed at a time.
     pub(crate) purge_batch: u64,
 }
 
-impl Default for LogLimits {
-    fn default() -> Self {
+impl From<LogOptions> for LogLimits {
+    fn from(options: LogOptions) -> Self {
+        let LogOptions { keep_entries, snapshot_every_entries } = options;
         Self {
-            snapshot_every: SNAPSHOT_EVERY_ENTRIES,
-            kept_log: KEPT_LOG_ENTRIES,
-            replication_lag: REPLICATION_LAG_ENTRIES,
-            purge_batch: PURGE_BATCH_ENTRIES,
+            snapshot_every: snapshot_every_entries,
+            kept_log: keep_entries,
+            replication_lag: keep_entries.max(snapshot_every_entries.saturating_add(1)),
+            purge_batch: (snapshot_every_entries / PURGE_BATCHES_PER_SNAPSHOT).clamp(1, PURGE_BATCH_ENTRIES),
         }
     }
 }
@@ -65,7 +62,6 @@ pub(crate) fn config(limits: LogLimits) -> Result<Config, ConfigError> {
         enable_pre_vote: Some(true),
         enable_leader_restore: Some(false),
         allow_log_reversion: Some(false),
-        install_snapshot_timeout: INSTALL_SNAPSHOT_TIMEOUT_MS,
         snapshot_policy: SnapshotPolicy::LogsSinceLast(limits.snapshot_every),
         replication_lag_threshold: limits.replication_lag,
         max_in_snapshot_log_to_keep: limits.kept_log,
@@ -82,10 +78,10 @@ pub(crate) fn config(limits: LogLimits) -> Result<Config, ConfigError> {
 
 #[cfg(test)]
 mod tests {
-    use super::{LogLimits, config};
+    use super::{LogOptions, config};
 
     #[test]
     fn the_settings_are_accepted() {
-        config(LogLimits::default()).unwrap();
+        config(LogOptions::default().into()).unwrap();
     }
 }

@@ -38,6 +38,7 @@ pub(crate) struct StateMachine {
 #[derive(Debug, Clone)]
 struct Progress {
     position: SnapshotMeta,
+    highest_master: u64,
     recent: RecentCommands,
 }
 
@@ -71,7 +72,11 @@ impl StateMachine {
 impl Progress {
     fn read(store: &StateStore) -> Result<Self, ReadError> {
         let database = store.current();
-        Ok(Self { position: read_position(database.position()?)?, recent: database.recent_commands()? })
+        Ok(Self {
+            position: read_position(database.position()?)?,
+            highest_master: database.highest_master()?,
+            recent: database.recent_commands()?,
+        })
     }
 
     /// Applies one entry on top of what the batch has written so far.
@@ -81,6 +86,8 @@ impl Progress {
         match &entry.payload {
             EntryPayload::Blank => Ok(Outcome::Applied { index }),
             EntryPayload::Membership(membership) => {
+                let highest = membership.nodes().map(|(id, _)| *id).max().unwrap_or(0);
+                self.highest_master = self.highest_master.max(highest);
                 self.position.last_membership = StoredMembership::new(Some(entry.log_id), membership.clone());
                 Ok(Outcome::Applied { index })
             }
@@ -122,7 +129,7 @@ fn apply_batch(store: &StateStore, mut progress: Progress, batch: Vec<Item>) -> 
         answers.push((outcome, responder));
     }
     let position = snapshot_meta_to_wire(&progress.position, String::new());
-    store.write(&overlay.into_writes(), &position, &progress.recent)?;
+    store.write(&overlay.into_writes(), &position, progress.highest_master, &progress.recent)?;
     for (outcome, responder) in answers {
         if let Some(responder) = responder {
             responder.send(outcome);

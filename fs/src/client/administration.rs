@@ -1,0 +1,57 @@
+//! The masters of a cluster, and changes of them.
+
+use cairn_proto::wire;
+use cairn_proto::wire::admin_client::AdminClient;
+use tonic::transport::Channel;
+use tonic::{Response, Status};
+
+use super::masters::Call;
+use super::{Client, ClientError};
+
+impl Client {
+    /// The masters, as one that answers sees them.
+    pub async fn masters(&self) -> Result<Vec<wire::MasterStatus>, ClientError> {
+        let call = Call { what: "list the masters", deadline: self.connection.deadline(), mutates: false };
+        let listed = self.connection.masters.ask_any_on(call, |channel| async move {
+            AdminClient::new(channel).list_masters(wire::ListMastersRequest {}).await
+        });
+        Ok(listed.await?.masters)
+    }
+
+    /// Adds the master that waits at `address`; returns its id. It votes once it has caught up.
+    pub async fn add_master(&self, address: &str) -> Result<u64, ClientError> {
+        let request = wire::AddMasterRequest { address: address.to_owned() };
+        let answer = self.administer("add the master", |mut masters| {
+            let request = request.clone();
+            async move { masters.add_master(request).await }
+        });
+        Ok(answer.await?.master)
+    }
+
+    /// Removes a master for ever.
+    pub async fn remove_master(&self, master: u64) -> Result<(), ClientError> {
+        let answer = self.administer("remove the master", |mut masters| async move {
+            masters.remove_master(wire::RemoveMasterRequest { master }).await
+        });
+        answer.await.map(drop)
+    }
+
+    /// Has another master be elected.
+    pub async fn transfer_elected(&self, master: u64) -> Result<(), ClientError> {
+        let answer = self.administer("elect the master", |mut masters| async move {
+            masters.transfer_elected(wire::TransferElectedRequest { master }).await
+        });
+        answer.await.map(drop)
+    }
+
+    async fn administer<T, F, R>(&self, what: &'static str, request: F) -> Result<T, ClientError>
+    where
+        F: Fn(AdminClient<Channel>) -> R,
+        R: Future<Output = Result<Response<T>, Status>>,
+    {
+        let call = Call { what, deadline: self.connection.deadline(), mutates: true };
+        let masters = &self.connection.masters;
+        let answer = masters.call_on(call, |channel| request(AdminClient::new(channel))).await;
+        answer.map_err(|error| error.into_client_error(what))
+    }
+}
