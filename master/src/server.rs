@@ -19,7 +19,9 @@ use crate::group::Group;
 use crate::nodes::GrpcNodeClient;
 use crate::office::Office;
 use crate::service::{AdminService, KeyValueService, MetadataService, RegistryService};
-use crate::store::{FatalError, LeaseOptions, Member, OpenError, ReplicatedStore, Store, StoreOptions, open};
+use crate::store::{
+    FatalError, LeaseOptions, LogWriting, Member, OpenError, ReplicatedStore, Store, StoreOptions, open,
+};
 use crate::tenure::Surroundings;
 
 /// Requests that one connection may have under way.
@@ -184,6 +186,7 @@ fn store_options(config: &Config, connector: Arc<dyn Connector>) -> Result<Store
         },
         connector,
         log: config.log_options()?,
+        log_writing: LogWriting::Thread,
     })
 }
 

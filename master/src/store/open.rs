@@ -82,7 +82,7 @@ pub async fn open(options: StoreOptions) -> Result<(Arc<ReplicatedStore>, RaftSe
 }
 
 /// As [`open`], with other limits of the log.
-pub(super) async fn open_with(
+pub async fn open_with(
     options: StoreOptions,
     limits: LogLimits,
 ) -> Result<(Arc<ReplicatedStore>, RaftService), OpenError> {
@@ -113,7 +113,7 @@ impl Stored {
             return Err(OpenError::OtherMaster { found: identity.master, expected: options.master });
         }
         let create = known.is_none();
-        let log = LogStore::open(&directory.log(), create).map_err(OpenError::Log)?;
+        let log = LogStore::open(&directory.log(), create, options.log_writing).map_err(OpenError::Log)?;
         let state = Arc::new(StateStore::open(&directory.state(), create)?);
         let state_machine = StateMachine::new(Arc::clone(&state), directory.snapshots())?;
         if create && !(log.is_empty() && state_machine.is_empty()) {

@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use cairn_proto::transport::TcpConnector;
 
-use super::{LeaseOptions, LogOptions, Member, OpenError, ReplicatedStore, Standing, Store, StoreOptions};
+use super::raft::LogLimits;
+use super::{LeaseOptions, LogOptions, LogWriting, Member, OpenError, ReplicatedStore, Standing, Store, StoreOptions};
 
 fn options(dir: &Path, master: u64) -> StoreOptions {
     let member = Member { id: master, name: "master".to_owned(), address: "127.0.0.1:1".to_owned() };
@@ -22,6 +23,7 @@ fn options(dir: &Path, master: u64) -> StoreOptions {
         lease: LeaseOptions { period: Duration::from_mins(2), ..LeaseOptions::default() },
         connector: Arc::new(TcpConnector),
         log: LogOptions::default(),
+        log_writing: LogWriting::Thread,
     }
 }
 

@@ -52,6 +52,16 @@ impl Default for LogOptions {
     }
 }
 
+/// Who writes the log and waits for its syncs. What is durable when is the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum LogWriting {
+    /// A thread of its own, so that appends do not wait and share syncs.
+    #[default]
+    Thread,
+    /// Whoever appends, at once. For simulated time, which does not wait for threads that it does not know.
+    Inline,
+}
+
 /// What a master's store is opened with.
 #[derive(Debug, Clone)]
 pub struct StoreOptions {
@@ -74,6 +84,8 @@ pub struct StoreOptions {
     pub connector: Arc<dyn Connector>,
     /// Bounds of the Raft log.
     pub log: LogOptions,
+    /// Who writes the log.
+    pub log_writing: LogWriting,
 }
 
 /// What a master is to elections.

@@ -25,8 +25,9 @@ mod state_machine;
 #[cfg(test)]
 mod storage_tests;
 
-pub use group::StartError;
+pub use group::{LogSize, StartError};
 pub use membership::ChangeError;
+pub use settings::LogLimits;
 
 pub(crate) use admission::Admission;
 use convert::InvalidMessage;
@@ -35,7 +36,6 @@ pub(crate) use log::LogStore;
 use network::Network;
 pub(crate) use peer::Peer;
 pub(crate) use peers::Peers;
-pub(crate) use settings::LogLimits;
 pub(crate) use snapshot::SnapshotFiles;
 pub(crate) use snapshot_receiver::{ReceiveError, SnapshotReceiver};
 pub(crate) use state_machine::StateMachine;

@@ -14,8 +14,8 @@ use super::proposer::Proposer;
 use super::raft::Peers;
 use super::state_store::StateStore;
 use super::{
-    COMMAND_LIMIT_BYTES, Command, CommitError, Committed, Epoch, Group, Introduction, LeaseOptions, MemberStatus,
-    Operation, ReadError, Standing, Store, View,
+    COMMAND_LIMIT_BYTES, Command, CommitError, Committed, Epoch, Group, Introduction, LeaseOptions, LogSize,
+    MemberStatus, Operation, ReadError, Standing, Store, View,
 };
 
 /// Bytes of commands that are being committed at a time; further ones wait.
@@ -103,6 +103,11 @@ impl ReplicatedStore {
         *self.state.cluster().borrow()
     }
 
+    /// How much of the log this master keeps.
+    pub fn log_size(&self) -> LogSize {
+        self.proposer.group().log_size()
+    }
+
     /// This master's disk.
     pub fn master_id(&self) -> MasterId {
         self.proposer.id()
@@ -164,9 +169,8 @@ impl ReplicatedStore {
         }
     }
 
-    /// Channels that close with the databases.
-    #[cfg(test)]
-    pub(super) fn closed(&self) -> Vec<watch::Receiver<()>> {
+    /// Channels that close with the databases: whoever opens the directory again in this process waits for them.
+    pub fn closed(&self) -> Vec<watch::Receiver<()>> {
         let log = self.running.lock().as_ref().map(|running| running.log_closed.clone());
         log.into_iter().chain([self.state.current().closed()]).collect()
     }

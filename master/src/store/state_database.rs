@@ -7,7 +7,6 @@ use cairn_proto::wire;
 use prost::Message;
 use rocksdb::checkpoint::Checkpoint;
 use rocksdb::{DB, Options, WriteBatch};
-#[cfg(test)]
 use tokio::sync::watch;
 
 use super::apply::{State, Write};
@@ -104,7 +103,7 @@ impl StateDatabase {
         self.database.db()
     }
 
-    #[cfg(test)]
+    /// Its channel closes once the database is closed.
     pub(crate) fn closed(&self) -> watch::Receiver<()> {
         self.database.closed()
     }

@@ -15,8 +15,8 @@ use tokio_stream::wrappers::TcpListenerStream;
 use super::super::open::open_with;
 use super::super::raft::LogLimits;
 use super::super::{
-    AdministrationError, ChangeError, Epoch, LeaseOptions, LogOptions, Member, MemberRole, ReplicatedStore, Standing, Store,
-    StoreOptions,
+    AdministrationError, ChangeError, Epoch, LeaseOptions, LogOptions, LogWriting, Member, MemberRole, ReplicatedStore,
+    Standing, Store, StoreOptions,
 };
 
 /// How long a test waits for what must happen.
@@ -95,6 +95,7 @@ impl Cluster {
             lease: self.lease,
             connector: Arc::new(TcpConnector),
             log: LogOptions::default(),
+            log_writing: LogWriting::Thread,
         };
         let limits = self.limits;
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();

@@ -39,6 +39,22 @@ struct Roles {
     leader: watch::Receiver<Option<u64>>,
 }
 
+/// How much of the log a master keeps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LogSize {
+    /// Index of the last entry; 0 before the first.
+    pub last_index: u64,
+    /// Entries up to this index are gone.
+    pub purged_index: u64,
+}
+
+impl LogSize {
+    /// Entries in the log.
+    pub fn entries(self) -> u64 {
+        self.last_index.saturating_sub(self.purged_index)
+    }
+}
+
 /// Why the group could not be started.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
@@ -187,6 +203,15 @@ impl Group {
             }
         });
         members.collect()
+    }
+
+    /// How much of the log this master keeps.
+    pub(crate) fn log_size(&self) -> LogSize {
+        let metrics = self.raft.metrics().borrow_watched().clone();
+        LogSize {
+            last_index: metrics.last_log_index.unwrap_or(0),
+            purged_index: metrics.purged.map_or(0, |log_id| log_id.index),
+        }
     }
 
     /// Asks the voter that is furthest ahead to lead, if this master does, and waits a moment. True once another master

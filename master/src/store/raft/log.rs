@@ -9,6 +9,7 @@ use parking_lot::Mutex;
 use rocksdb::{DB, Direction, IteratorMode, WriteBatch};
 use tokio::sync::{oneshot, watch};
 
+use super::super::LogWriting;
 use super::super::database::{Database, WalRecovery};
 use super::log_reader::LogReader;
 use super::log_records::{
@@ -24,7 +25,7 @@ const PURGE_STEP_ENTRIES: u64 = 4096;
 
 /// The Raft log and vote: a RocksDB instance of its own.
 ///
-/// Votes, entries, truncations and purges go to one thread in the order they come in. A vote or truncation returns,
+/// Votes, entries, truncations and purges go to one writer in the order they come in. A vote or truncation returns,
 /// and an append is reported, after the sync that covers it. The last committed log id is written without a sync.
 pub(crate) struct LogStore {
     log: LogReader,
@@ -34,7 +35,7 @@ pub(crate) struct LogStore {
 
 impl LogStore {
     /// Opens the log in `dir` and checks that it has no holes; makes it only if `create`.
-    pub(crate) fn open(dir: &Path, create: bool) -> io::Result<Self> {
+    pub(crate) fn open(dir: &Path, create: bool, writing: LogWriting) -> io::Result<Self> {
         let opened = Database::open(dir, create, WalRecovery::TornTailOnly).map_err(database)?;
         let db = opened.db();
         let vote = read_vote(db)?;
@@ -42,7 +43,7 @@ impl LogStore {
         let (start, last) = check_entries(db, purged)?;
         let database = Arc::new(opened);
         let tail = Arc::new(Mutex::new(LogTail::new(purged, start, last)));
-        let writer = LogWriter::start(Arc::clone(&database), Arc::clone(&tail))?;
+        let writer = LogWriter::start(Arc::clone(&database), Arc::clone(&tail), writing)?;
         let log = LogReader { database, tail, vote: Arc::new(Mutex::new(vote)) };
         Ok(Self { log, writer, writes: 0 })
     }

@@ -11,7 +11,7 @@ use openraft::storage::{IOFlushed, RaftLogReader, RaftLogStorage};
 use openraft::vote::RaftVote;
 use openraft::vote::leader_id_adv::LeaderId;
 
-use super::super::{Epoch, Operation, Proposal};
+use super::super::{Epoch, LogWriting, Operation, Proposal};
 use super::convert::log_id_from_wire;
 use super::{Entry, LogId, LogStore, Types, Vote};
 
@@ -60,7 +60,7 @@ fn write_ahead_log(dir: &Path) -> PathBuf {
 async fn what_was_reported_durable_is_there_after_a_crash() {
     let dir = tempfile::tempdir().unwrap();
     let vote = Vote::from_leader_id(LeaderId { term: 7, node_id: 2 }, true);
-    let mut log = LogStore::open(dir.path(), true).unwrap();
+    let mut log = LogStore::open(dir.path(), true, LogWriting::Thread).unwrap();
     append(&mut log, 0..20).await;
     log.save_vote(&vote).await.unwrap();
     log.truncate_after(Some(log_id(14))).await.unwrap();
@@ -69,7 +69,7 @@ async fn what_was_reported_durable_is_there_after_a_crash() {
     log.save_committed(Some(log_id(10))).await.unwrap();
     drop(log);
 
-    let mut log = LogStore::open(dir.path(), false).unwrap();
+    let mut log = LogStore::open(dir.path(), false, LogWriting::Thread).unwrap();
     assert_eq!(indexes(&mut log).await, (5..17).collect::<Vec<_>>());
     assert_eq!(log.get_log_reader().await.read_vote().await.unwrap(), Some(vote));
     assert_eq!(log.read_committed().await.unwrap(), Some(log_id(10)));
@@ -81,7 +81,7 @@ async fn what_was_reported_durable_is_there_after_a_crash() {
 #[tokio::test]
 async fn an_append_that_leaves_a_hole_is_refused() {
     let dir = tempfile::tempdir().unwrap();
-    let mut log = LogStore::open(dir.path(), true).unwrap();
+    let mut log = LogStore::open(dir.path(), true, LogWriting::Thread).unwrap();
     append(&mut log, 0..3).await;
     for wrong in [2, 4] {
         log.append([entry(wrong)], IOFlushed::noop()).await.unwrap_err();
@@ -93,21 +93,21 @@ async fn an_append_that_leaves_a_hole_is_refused() {
 #[tokio::test]
 async fn a_torn_last_record_is_accepted() {
     let dir = tempfile::tempdir().unwrap();
-    let mut log = LogStore::open(dir.path(), true).unwrap();
+    let mut log = LogStore::open(dir.path(), true, LogWriting::Thread).unwrap();
     append(&mut log, 0..20).await;
     drop(log);
     let path = write_ahead_log(dir.path());
     let file = fs::OpenOptions::new().write(true).open(&path).unwrap();
     file.set_len(fs::metadata(&path).unwrap().len() - 100).unwrap();
 
-    let mut log = LogStore::open(dir.path(), false).unwrap();
+    let mut log = LogStore::open(dir.path(), false, LogWriting::Thread).unwrap();
     assert_eq!(indexes(&mut log).await, (0..19).collect::<Vec<_>>());
 }
 
 #[tokio::test]
 async fn damage_before_the_last_record_is_refused() {
     let dir = tempfile::tempdir().unwrap();
-    let mut log = LogStore::open(dir.path(), true).unwrap();
+    let mut log = LogStore::open(dir.path(), true, LogWriting::Thread).unwrap();
     append(&mut log, 0..20).await;
     drop(log);
     let path = write_ahead_log(dir.path());
@@ -116,7 +116,7 @@ async fn damage_before_the_last_record_is_refused() {
     contents[middle] ^= 0x40;
     fs::write(&path, contents).unwrap();
 
-    let error = LogStore::open(dir.path(), false).map(drop).expect_err("damage was accepted");
+    let error = LogStore::open(dir.path(), false, LogWriting::Thread).map(drop).expect_err("damage was accepted");
     assert!(error.to_string().contains("Corruption"), "{error}");
 }
 
@@ -129,11 +129,11 @@ async fn a_vote_or_an_entry_that_does_not_decode_is_refused_and_never_absent() {
     ];
     for (key, value) in damaged {
         let dir = tempfile::tempdir().unwrap();
-        let mut log = LogStore::open(dir.path(), true).unwrap();
+        let mut log = LogStore::open(dir.path(), true, LogWriting::Thread).unwrap();
         append(&mut log, 0..3).await;
         drop(log);
         rocksdb::DB::open_default(dir.path()).unwrap().put(key, value).unwrap();
-        let error = LogStore::open(dir.path(), false).map(drop).expect_err("damage was accepted");
+        let error = LogStore::open(dir.path(), false, LogWriting::Thread).map(drop).expect_err("damage was accepted");
         assert!(error.to_string().contains("the Raft log is damaged"), "{error}");
     }
 }
@@ -141,5 +141,5 @@ async fn a_vote_or_an_entry_that_does_not_decode_is_refused_and_never_absent() {
 #[tokio::test]
 async fn a_missing_log_is_not_made_again() {
     let dir = tempfile::tempdir().unwrap();
-    LogStore::open(dir.path(), false).map(drop).unwrap_err();
+    LogStore::open(dir.path(), false, LogWriting::Thread).map(drop).unwrap_err();
 }

@@ -7,6 +7,7 @@ use parking_lot::Mutex;
 use rocksdb::WriteBatch;
 use tokio::sync::{mpsc, oneshot};
 
+use super::super::LogWriting;
 use super::super::database::{Database, unsynced};
 use super::Types;
 use super::log_records::database;
@@ -33,36 +34,54 @@ pub(super) enum Done {
     Nobody,
 }
 
-/// The thread that writes the log: in the order of the queue, one sync for all that waits.
+/// What writes the log: in the order of the queue, one sync for all that waits.
 ///
 /// A write is reported only after the sync that covers it and everything queued before it. After a failed write or
 /// sync nothing more is written: what the disk holds is then unknown, and the process must end.
-pub(super) struct LogWriter {
-    queue: Option<mpsc::Sender<LogWrite>>,
-    thread: Option<JoinHandle<()>>,
+pub(super) enum LogWriter {
+    /// By a thread.
+    Thread {
+        /// Taken when the writer is dropped.
+        queue: Option<mpsc::Sender<LogWrite>>,
+        /// As well.
+        thread: Option<JoinHandle<()>>,
+    },
+    /// By whoever has something to write.
+    Inline(Mutex<Worker>),
 }
 
 impl LogWriter {
-    pub(super) fn start(database: Arc<Database>, tail: Arc<Mutex<LogTail>>) -> io::Result<Self> {
+    pub(super) fn start(database: Arc<Database>, tail: Arc<Mutex<LogTail>>, writing: LogWriting) -> io::Result<Self> {
+        let worker = Worker { database, tail, failure: None };
+        if writing == LogWriting::Inline {
+            return Ok(Self::Inline(Mutex::new(worker)));
+        }
         let (queue, writes) = mpsc::channel(QUEUE_LIMIT);
-        let thread = std::thread::Builder::new()
-            .name("raft-log".to_owned())
-            .spawn(move || Worker { database, tail, writes, failure: None }.run())?;
-        Ok(Self { queue: Some(queue), thread: Some(thread) })
+        let thread = std::thread::Builder::new().name("raft-log".to_owned()).spawn(move || worker.run(writes))?;
+        Ok(Self::Thread { queue: Some(queue), thread: Some(thread) })
     }
 
     /// Queues a write; waits while the queue is full.
     pub(super) async fn write(&self, write: LogWrite) -> io::Result<()> {
-        let queue = self.queue.as_ref().ok_or_else(stopped)?;
-        queue.send(write).await.map_err(|_| stopped())
+        match self {
+            Self::Thread { queue, .. } => {
+                let queue = queue.as_ref().ok_or_else(stopped)?;
+                queue.send(write).await.map_err(|_| stopped())
+            }
+            Self::Inline(worker) => {
+                worker.lock().write_all(vec![write]);
+                Ok(())
+            }
+        }
     }
 }
 
 impl Drop for LogWriter {
     /// Waits until the queued writes are made, so that the instance is closed when its owner is gone.
     fn drop(&mut self) {
-        self.queue = None;
-        if let Some(thread) = self.thread.take()
+        let Self::Thread { queue, thread } = self else { return };
+        *queue = None;
+        if let Some(thread) = thread.take()
             && thread.join().is_err()
         {
             tracing::error!("the writer of the Raft log panicked");
@@ -70,19 +89,18 @@ impl Drop for LogWriter {
     }
 }
 
-struct Worker {
+pub(super) struct Worker {
     database: Arc<Database>,
     tail: Arc<Mutex<LogTail>>,
-    writes: mpsc::Receiver<LogWrite>,
     failure: Option<String>,
 }
 
 impl Worker {
-    fn run(mut self) {
-        while let Some(first) = self.writes.blocking_recv() {
+    fn run(mut self, mut writes: mpsc::Receiver<LogWrite>) {
+        while let Some(first) = writes.blocking_recv() {
             let mut drained = vec![first];
             while drained.len() < QUEUE_LIMIT
-                && let Ok(next) = self.writes.try_recv()
+                && let Ok(next) = writes.try_recv()
             {
                 drained.push(next);
             }

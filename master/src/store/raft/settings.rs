@@ -26,17 +26,17 @@ const STATE_MACHINE_QUEUE: u64 = 1024;
 /// Pauses between attempts to reach a master that does not answer.
 const RETRY_PAUSES: &str = "50ms 100ms 200ms ..1s";
 
-/// Limits of the log in entries.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct LogLimits {
+/// Limits of the log in entries. Lower limits make snapshots and purges come sooner.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LogLimits {
     /// A snapshot is taken after so many.
-    pub(crate) snapshot_every: u64,
+    pub snapshot_every: u64,
     /// So many are kept behind a snapshot.
-    pub(crate) kept_log: u64,
+    pub kept_log: u64,
     /// A follower so far behind is sent a snapshot. More than `snapshot_every`: there must be a newer one by then.
-    pub(crate) replication_lag: u64,
+    pub replication_lag: u64,
     /// So many are removed at a time.
-    pub(crate) purge_batch: u64,
+    pub purge_batch: u64,
 }
 
 impl From<LogOptions> for LogLimits {

@@ -7,10 +7,11 @@ use openraft::testing::log::{StoreBuilder, Suite};
 use openraft::type_config::TypeConfigExt;
 use tempfile::TempDir;
 
+use super::super::LogWriting;
 use super::super::state_store::StateStore;
 use super::{LogStore, StateMachine, Types};
 
-struct Builder;
+struct Builder(LogWriting);
 
 impl StoreBuilder<Types, LogStore, StateMachine, TempDir> for Builder {
     async fn build(&self) -> Result<(TempDir, LogStore, StateMachine), StorageError<Types>> {
@@ -18,7 +19,7 @@ impl StoreBuilder<Types, LogStore, StateMachine, TempDir> for Builder {
         for name in ["log", "state", "snapshots"] {
             std::fs::create_dir(dir.path().join(name)).unwrap();
         }
-        let log = LogStore::open(&dir.path().join("log"), true).unwrap();
+        let log = LogStore::open(&dir.path().join("log"), true, self.0).unwrap();
         let state = Arc::new(StateStore::open(&dir.path().join("state"), true).unwrap());
         let machine = StateMachine::new(state, dir.path().join("snapshots")).unwrap();
         Ok((dir, log, machine))
@@ -27,5 +28,10 @@ impl StoreBuilder<Types, LogStore, StateMachine, TempDir> for Builder {
 
 #[test]
 fn the_stores_pass_the_storage_suite_of_openraft() {
-    Types::run(async { Suite::test_all(Builder).await }).unwrap();
+    Types::run(async { Suite::test_all(Builder(LogWriting::Thread)).await }).unwrap();
+}
+
+#[test]
+fn so_they_do_when_appends_are_written_inline() {
+    Types::run(async { Suite::test_all(Builder(LogWriting::Inline)).await }).unwrap();
 }
