@@ -17,7 +17,7 @@ use super::convert::{
 };
 use super::settings::{LogLimits, config};
 use super::snapshot::SnapshotFiles;
-use super::{InvalidMessage, LogStore, Network, Peer, Peers, Raft, StateMachine};
+use super::{InvalidMessage, LogStore, Network, Peer, Peers, Raft, Silence, StateMachine};
 
 /// How long a leader that stops waits for its successor.
 const HAND_OVER_LIMIT: Duration = Duration::from_secs(1);
@@ -102,9 +102,11 @@ impl Group {
         state: StateMachine,
     ) -> Result<(Self, JoinHandle<()>), StartError> {
         let config = config(limits).map_err(|error| StartError::storage(&error))?;
-        let network = Network::new(me, Arc::clone(&peers));
+        let silence = Arc::new(Silence::default());
+        let network = Network::new(me, Arc::clone(&peers), Arc::clone(&silence));
         let raft =
             Raft::new(me, Arc::new(config), network, log, state).await.map_err(|error| StartError::storage(&error))?;
+        silence.follow(&raft);
         let (roles, watching) = Roles::watch(&raft);
         Ok((Self { raft, me, peers, changing: Arc::default(), roles }, watching))
     }

@@ -24,7 +24,7 @@ use super::convert::{
 use super::peers::{Lane, Peers};
 use super::snapshot::SnapshotFiles;
 use super::snapshot_sender::pieces;
-use super::{Peer, Types, Vote};
+use super::{Peer, Silence, Types, Vote};
 
 /// How long a follower may take to make entries durable. Longer than a heartbeat: a slow disk must not make the
 /// leader send the same entries again and again.
@@ -41,6 +41,7 @@ type CommittedLeader = openraft::type_config::alias::CommittedLeaderIdOf<Types>;
 pub(crate) struct Network {
     me: u64,
     peers: Arc<Peers>,
+    silence: Arc<Silence>,
 }
 
 /// The way to one other master.
@@ -49,6 +50,7 @@ pub(crate) struct Link {
     target: u64,
     peer: Peer,
     peers: Arc<Peers>,
+    silence: Arc<Silence>,
 }
 
 /// Why a call to another master failed.
@@ -60,11 +62,13 @@ enum CallError {
     Status(#[from] Status),
     #[error(transparent)]
     Answer(#[from] InvalidMessage),
+    #[error("no majority answers this master, so that it is silent")]
+    Silent,
 }
 
 impl Network {
-    pub(crate) fn new(me: u64, peers: Arc<Peers>) -> Self {
-        Self { me, peers }
+    pub(crate) fn new(me: u64, peers: Arc<Peers>, silence: Arc<Silence>) -> Self {
+        Self { me, peers, silence }
     }
 }
 
@@ -72,7 +76,13 @@ impl RaftNetworkFactory<Types> for Network {
     type Network = Link;
 
     async fn new_client(&mut self, target: u64, node: &Peer) -> Link {
-        Link { me: self.me, target, peer: node.clone(), peers: Arc::clone(&self.peers) }
+        Link {
+            me: self.me,
+            target,
+            peer: node.clone(),
+            peers: Arc::clone(&self.peers),
+            silence: Arc::clone(&self.silence),
+        }
     }
 }
 
@@ -178,6 +188,9 @@ impl RaftNetworkV2<Types> for Link {
         } else {
             (Lane::Replication, APPEND_DEADLINE)
         };
+        if !self.silence.is_over() {
+            return Err(RPCError::Unreachable(Unreachable::new(&CallError::Silent)));
+        }
         let message = append_to_wire(&request, self.header());
         self.call(RPCTypes::AppendEntries, deadline, async {
             let mut client = self.peers.client(self.target, &self.peer.address, lane)?;

@@ -8,9 +8,10 @@ use super::super::LogOptions;
 const HEARTBEAT_INTERVAL_MS: u64 = 100;
 /// Shortest and longest silence after which a follower asks for an election.
 const ELECTION_TIMEOUT_MIN_MS: u64 = 400;
-const ELECTION_TIMEOUT_MAX_MS: u64 = 800;
-/// How long a leader that lost its quorum stays silent, so that others can elect.
-const QUORUM_LOSS_PROBE_INTERVAL_MS: u64 = 2 * ELECTION_TIMEOUT_MAX_MS;
+pub(super) const ELECTION_TIMEOUT_MAX_MS: u64 = 800;
+/// How long a leader that lost its quorum stays silent, so that others can elect: their lease, the longest election
+/// timeout, and as much again for the votes.
+pub(super) const QUORUM_LOSS_PROBE_INTERVAL_MS: u64 = 3 * ELECTION_TIMEOUT_MAX_MS;
 /// Entries removed from the log at a time, at most.
 const PURGE_BATCH_ENTRIES: u64 = 4096;
 /// Part of the entries between two snapshots that is removed at a time.

@@ -1,0 +1,53 @@
+use std::convert::Infallible;
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use tonic::Status;
+use tonic::body::Body;
+use tonic::codegen::Service;
+use tonic::codegen::http::{Request, Response};
+use tonic::service::Routes;
+
+use super::{Network, Place};
+
+/// The services of one place, as the network lets them be reached.
+#[derive(Debug, Clone)]
+pub(super) struct Delivery {
+    network: Network,
+    here: Place,
+    routes: Routes,
+}
+
+impl Delivery {
+    pub(super) fn new(network: Network, here: Place, routes: Routes) -> Self {
+        Self { network, here, routes: routes.prepare() }
+    }
+
+    async fn deliver(mut self, caller: Place, request: Request<Body>) -> Response<Body> {
+        match self.network.clone().carry(caller, self.here, self.routes.call(request)).await {
+            Ok(Ok(response)) => response,
+            // What a caller sees of a request that got lost: nothing that tells whether it was executed.
+            Err(lost) => Status::unavailable(lost.to_string()).into_http(),
+        }
+    }
+}
+
+impl Service<Request<Body>> for Delivery {
+    type Response = Response<Body>;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Service::<Request<Body>>::poll_ready(&mut self.routes, context)
+    }
+
+    fn call(&mut self, request: Request<Body>) -> Self::Future {
+        let delivery = self.clone();
+        let caller = request.extensions().get::<Place>().copied();
+        Box::pin(async move {
+            let caller = caller.expect("every connection of the network says whose it is");
+            Ok(delivery.deliver(caller, request).await)
+        })
+    }
+}

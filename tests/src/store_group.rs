@@ -1,0 +1,182 @@
+//! A group of masters in one process, on a simulated network and real disks.
+
+mod clock;
+mod directory;
+mod host;
+#[cfg(test)]
+mod tests;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use cairn_master::store::{LeaseOptions, LogLimits, Member, ReplicatedStore, StoreOptions};
+use tempfile::TempDir;
+use tokio::time::timeout;
+
+pub use clock::GroupClock;
+pub use directory::Directory;
+use host::Host;
+
+use crate::network::{Network, Place};
+
+/// How long a test waits for what must happen.
+pub const PATIENCE: Duration = Duration::from_mins(1);
+
+/// What a group is like.
+#[derive(Debug, Clone)]
+pub struct GroupOptions {
+    /// Masters.
+    pub size: u64,
+    /// How long their logs get.
+    pub limits: LogLimits,
+    /// What the network's troubles are drawn from.
+    pub seed: u64,
+}
+
+/// The masters: each the real store with its Raft group, on a runtime of its own, so that all its tasks can be ended at
+/// once, as a crash does.
+#[derive(Debug)]
+pub struct StoreGroup {
+    network: Network,
+    clock: GroupClock,
+    root: TempDir,
+    members: Vec<Member>,
+    limits: LogLimits,
+    hosts: Vec<Option<Host>>,
+    directory: Directory,
+    crashes: u64,
+}
+
+impl StoreGroup {
+    /// Makes the group's disks and its network; no master runs yet.
+    pub fn new(options: &GroupOptions, clock: GroupClock) -> Self {
+        let member = |id: u64| Member { id, name: format!("master-{id}"), address: format!("10.0.0.{id}:7000") };
+        Self {
+            network: Network::new(options.seed),
+            root: clock.disk(),
+            clock,
+            members: (1..=options.size).map(member).collect(),
+            limits: options.limits,
+            hosts: (0..options.size).map(|_| None).collect(),
+            directory: Directory::default(),
+            crashes: 0,
+        }
+    }
+
+    /// Starts every master, in real time.
+    pub async fn start(options: &GroupOptions) -> Self {
+        let mut group = Self::new(options, GroupClock::Real);
+        for id in group.ids() {
+            group.restart(id).await;
+        }
+        group
+    }
+
+    /// Its network.
+    pub fn network(&self) -> &Network {
+        &self.network
+    }
+
+    /// Where clients find the masters that run.
+    pub fn directory(&self) -> &Directory {
+        &self.directory
+    }
+
+    /// The ids of all masters.
+    pub fn ids(&self) -> Vec<u64> {
+        self.members.iter().map(|member| member.id).collect()
+    }
+
+    /// The store of a master that runs.
+    pub fn store(&self, id: u64) -> Option<Arc<ReplicatedStore>> {
+        self.directory.store(id)
+    }
+
+    /// The directory of a master.
+    pub fn dir(&self, id: u64) -> PathBuf {
+        self.root.path().join(format!("master-{id}"))
+    }
+
+    /// Crashes so far.
+    pub fn crashes(&self) -> u64 {
+        self.crashes
+    }
+
+    /// Waits until one master is elected, and names it.
+    pub async fn elected(&self) -> u64 {
+        let elected = self.directory.elected();
+        timeout(PATIENCE, elected).await.expect("a master is elected")
+    }
+
+    /// Ends all tasks of a master at once, without any farewell, and waits until its files are closed.
+    pub async fn crash(&mut self, id: u64) {
+        let host = self.take(id);
+        let dying = tokio::task::spawn_blocking(move || host.end());
+        timeout(PATIENCE, dying).await.expect("it ends").expect("it does not panic");
+    }
+
+    /// Starts a master that does not run, on the disk it left.
+    pub async fn restart(&mut self, id: u64) {
+        let (options, network) = (self.options(id), self.network.clone());
+        let (limits, runtime) = (self.limits, self.clock.runtime());
+        let started = runtime.spawn(host::boot(options, limits, network)).await;
+        let store = started.expect("it does not panic");
+        self.put(id, Host { runtime, store });
+    }
+
+    /// As [`Self::crash`], outside of any runtime.
+    pub fn crash_now(&mut self, id: u64) {
+        self.take(id).end();
+    }
+
+    /// As [`Self::restart`], outside of any runtime.
+    pub fn restart_now(&mut self, id: u64) {
+        let (options, network) = (self.options(id), self.network.clone());
+        let runtime = self.clock.runtime();
+        let store = runtime.block_on(host::boot(options, self.limits, network));
+        self.put(id, Host { runtime, store });
+    }
+
+    /// The runtimes of the masters that run.
+    pub(crate) fn runtimes(&self) -> impl Iterator<Item = (u64, &tokio::runtime::Runtime)> {
+        (1..).zip(&self.hosts).filter_map(|(id, host)| host.as_ref().map(|host| (id, &host.runtime)))
+    }
+
+    fn put(&mut self, id: u64, host: Host) {
+        self.directory.enter(id, host.runtime.handle().clone(), Arc::clone(&host.store));
+        self.hosts[position(id)] = Some(host);
+    }
+
+    fn take(&mut self, id: u64) -> Host {
+        self.directory.leave(id);
+        self.crashes += 1;
+        self.hosts[position(id)].take().expect("only a master that runs can crash")
+    }
+
+    fn options(&self, id: u64) -> StoreOptions {
+        let member = &self.members[position(id)];
+        StoreOptions {
+            dir: self.dir(id),
+            master: id,
+            name: member.name.clone(),
+            address: member.address.clone(),
+            members: self.members.clone(),
+            lease: LeaseOptions::default(),
+            connector: self.network.connector(Place::Master(id)),
+            log_writing: self.clock.log_writing(),
+        }
+    }
+}
+
+impl Drop for StoreGroup {
+    fn drop(&mut self) {
+        for host in self.hosts.drain(..).flatten() {
+            host.abandon();
+        }
+    }
+}
+
+fn position(id: u64) -> usize {
+    usize::try_from(id - 1).expect("ids are counted from 1")
+}

@@ -1,0 +1,22 @@
+use cairn_master::store::LogLimits;
+
+use super::{GroupOptions, StoreGroup};
+use crate::clerk::Clerk;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_acknowledged_is_there_when_every_master_crashed() {
+    let limits = LogLimits { snapshot_every: 50, kept_log: 10, replication_lag: 100, purge_batch: 1 };
+    let mut group = StoreGroup::start(&GroupOptions { size: 3, limits, seed: 1 }).await;
+    let mut clerk = Clerk::new(1, group.network(), group.directory(), group.ids());
+    clerk.append("k", "a").await;
+    clerk.append("k", "b").await;
+    for id in group.ids() {
+        group.crash(id).await;
+    }
+    assert!(group.directory().elected_now().is_none());
+    for id in group.ids() {
+        group.restart(id).await;
+    }
+    assert_eq!(clerk.get("k").await, "ab");
+    assert_eq!(group.crashes(), 3);
+}

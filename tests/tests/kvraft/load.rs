@@ -1,0 +1,78 @@
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use cairn_tests::clerk::Clerk;
+use rand::RngExt;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep};
+
+/// With fewer operations in a second before the fault, a run shows nothing.
+const LEAST_RATE: f64 = 50.0;
+/// How long the rate is measured.
+const QUIET: Duration = Duration::from_secs(1);
+
+/// Clients that load a group until told to stop.
+pub(crate) struct Load<T> {
+    stop: watch::Sender<bool>,
+    clients: JoinSet<T>,
+    operations: Arc<AtomicU64>,
+}
+
+/// What a client's loop needs to know.
+#[derive(Clone)]
+pub(crate) struct Orders {
+    stop: watch::Receiver<bool>,
+    operations: Arc<AtomicU64>,
+}
+
+impl Orders {
+    /// Counts an operation that was answered; true while there is to be another one.
+    pub(crate) fn go_on(&self) -> bool {
+        self.operations.fetch_add(1, Ordering::Relaxed);
+        !*self.stop.borrow()
+    }
+}
+
+impl<T: Send + 'static> Load<T> {
+    /// Starts a loop for each clerk.
+    pub(crate) fn start<W: Future<Output = T> + Send + 'static>(
+        clerks: impl IntoIterator<Item = Clerk>,
+        client: impl Fn(Clerk, Orders) -> W,
+    ) -> Self {
+        let stop = watch::Sender::new(false);
+        let operations = Arc::new(AtomicU64::new(0));
+        let mut clients = JoinSet::new();
+        for clerk in clerks {
+            clients.spawn(client(clerk, Orders { stop: stop.subscribe(), operations: Arc::clone(&operations) }));
+        }
+        Self { stop, clients, operations }
+    }
+
+    /// Lets it run undisturbed for a second. The run is void if too little happens then.
+    pub(crate) async fn quiet_second(&self) {
+        let (before, started) = (self.operations.load(Ordering::Relaxed), Instant::now());
+        sleep(QUIET).await;
+        #[allow(clippy::cast_precision_loss, reason = "counts of a second")]
+        let rate = (self.operations.load(Ordering::Relaxed) - before) as f64 / started.elapsed().as_secs_f64();
+        println!("{rate:.0} operations per second before the fault");
+        assert!(rate >= LEAST_RATE, "void: {rate:.0} operations per second before the fault, {LEAST_RATE} needed");
+    }
+
+    /// No operation begins any more.
+    pub(crate) fn stop(&self) {
+        self.stop.send_replace(true);
+    }
+
+    /// What the clients come to, once their last operations are answered.
+    pub(crate) async fn ended(self) -> Vec<T> {
+        self.stop();
+        self.clients.join_all().await
+    }
+}
+
+/// Whether to do what happens in `percent` of all cases.
+pub(crate) fn chance(percent: u32) -> bool {
+    rand::rng().random_range(0..100) < percent
+}
