@@ -9,7 +9,7 @@ CARGO_OPTIONS := --release --workspace --locked
 PROGRAMS := $(CARGO_TARGET_DIR)/release
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo test verify bench fmt fix
+.PHONY: help setup build demo test sim verify bench fmt fix
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -25,6 +25,9 @@ demo: build ## start a cluster here, copy a file in and out, kill two nodes, rea
 
 test: build ## run all tests; CAIRN_NO_FUSE=1 leaves out those that mount
 	cargo test $(CARGO_OPTIONS)
+
+sim: setup ## masters in simulated time under faults drawn from seeds: SEEDS=1000, or SEEDS=17..18 for one
+	CAIRN_SEEDS=$(or $(SEEDS),1000) cargo test $(CARGO_OPTIONS) --test simulation -- --nocapture
 
 verify: build ## what CI runs: format, lints and documentation with warnings denied, all tests
 	cargo fmt --all --check

@@ -2,13 +2,19 @@
 
 pub mod bench;
 pub mod binary;
+pub mod clerk;
 pub mod disk_usage;
 pub mod finished;
 pub mod fuse;
+pub mod history;
+pub mod linearizability;
+pub mod network;
 pub mod process;
 pub mod resident;
 pub mod scale;
+pub mod simulation;
 pub mod status;
+pub mod store_group;
 pub mod tools;
 pub mod wait;
 pub mod workload;

@@ -1,5 +1,7 @@
 //! How large the tests are: small enough for every change, or the figures the project promises.
 
+use std::time::Duration;
+
 /// Sizes of the end-to-end tests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Scale {
@@ -9,14 +11,34 @@ pub struct Scale {
     pub tree_files: usize,
     /// Size of each of the four files that are written at once.
     pub parallel_file_bytes: u64,
+    /// How often a test of the key-value service loads and faults its group.
+    pub iterations: u32,
+    /// How long it does so each time.
+    pub iteration: Duration,
+    /// Puts after which the log and the snapshot must still be small.
+    pub puts: u64,
 }
 
 const MIB: u64 = 1 << 20;
 
 /// For every change: minutes on two cores.
-pub const EVERY_CHANGE: Scale = Scale { big_file_bytes: 256 * MIB, tree_files: 200, parallel_file_bytes: 512 * MIB };
+pub const EVERY_CHANGE: Scale = Scale {
+    big_file_bytes: 256 * MIB,
+    tree_files: 200,
+    parallel_file_bytes: 512 * MIB,
+    iterations: 1,
+    iteration: Duration::from_secs(2),
+    puts: 10_000,
+};
 /// The promised figures.
-pub const FULL: Scale = Scale { big_file_bytes: 1024 * MIB, tree_files: 1000, parallel_file_bytes: 2048 * MIB };
+pub const FULL: Scale = Scale {
+    big_file_bytes: 1024 * MIB,
+    tree_files: 1000,
+    parallel_file_bytes: 2048 * MIB,
+    iterations: 3,
+    iteration: Duration::from_secs(5),
+    puts: 100_000,
+};
 
 impl Scale {
     /// [`FULL`] where `CAIRN_FULL=1` is set, [`EVERY_CHANGE`] otherwise.

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "all of this binary is test code, functions beside the tests included")]
 
+mod clocks;
 mod dependencies;
 mod imports;
 mod leftovers;

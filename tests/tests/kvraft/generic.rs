@@ -67,8 +67,11 @@ impl Generic {
 
     /// One iteration of load and faults, after which the network is whole and all masters run.
     pub(crate) async fn fault<T: Send + 'static>(&self, group: &mut StoreGroup, load: &Load<T>, lasts: Duration) {
-        group.network().set_rates(if self.unreliable { Rates::UNRELIABLE } else { Rates::RELIABLE });
+        group.network().set_rates(Rates::RELIABLE);
         load.quiet_second().await;
+        if self.unreliable {
+            group.network().set_rates(Rates::UNRELIABLE);
+        }
         let end = Instant::now() + lasts;
         if self.crashes {
             crash_elected(group, end).await;
