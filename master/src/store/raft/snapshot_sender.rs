@@ -53,11 +53,7 @@ async fn send_all(
     send(sender, taken, Piece::End(wire::SnapshotEnd {})).await
 }
 
-async fn send(
-    sender: &mpsc::Sender<wire::SnapshotPiece>,
-    taken: &watch::Sender<u64>,
-    piece: Piece,
-) -> io::Result<()> {
+async fn send(sender: &mpsc::Sender<wire::SnapshotPiece>, taken: &watch::Sender<u64>, piece: Piece) -> io::Result<()> {
     let sent = sender.send(wire::SnapshotPiece { piece: Some(piece) }).await;
     sent.map_err(|_| io::Error::new(io::ErrorKind::BrokenPipe, "the receiver is gone"))?;
     taken.send_modify(|pieces| *pieces += 1);
