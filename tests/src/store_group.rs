@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use cairn_master::store::{LeaseOptions, LogLimits, Member, ReplicatedStore, StoreOptions};
+use cairn_master::store::{LeaseOptions, LogOptions, LogLimits, Member, ReplicatedStore, StoreOptions};
 use tempfile::TempDir;
 use tokio::time::timeout;
 
@@ -162,8 +162,10 @@ impl StoreGroup {
             name: member.name.clone(),
             address: member.address.clone(),
             members: self.members.clone(),
+            join: Vec::new(),
             lease: LeaseOptions::default(),
             connector: self.network.connector(Place::Master(id)),
+            log: LogOptions::default(),
             log_writing: self.clock.log_writing(),
         }
     }
