@@ -5,6 +5,7 @@ mod bounds;
 mod forwarding;
 mod harness;
 mod membership;
+mod reading;
 
 use std::time::{Duration, Instant};
 

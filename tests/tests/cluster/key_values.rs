@@ -2,6 +2,7 @@
 
 use std::io::Write;
 use std::process::Stdio;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc;
 
 use cairn_tests::{ClusterOptions, DevCluster, Machine};
@@ -42,13 +43,15 @@ fn values_are_put_appended_to_and_read_as_they_are() {
 }
 
 #[test]
-fn no_append_is_lost_or_doubled_when_the_elected_master_is_killed() {
+fn no_append_is_lost_or_doubled_and_no_read_stale_when_the_elected_master_is_killed() {
     let _machine = Machine::shared();
     let cluster = DevCluster::start(ClusterOptions::small().masters(3));
     let elected = cluster.elected();
+    let answered: [AtomicUsize; WRITERS] = Default::default();
     std::thread::scope(|scope| {
         let (reached, wait_for_appends) = mpsc::channel();
         let (cluster, elected) = (&cluster, &elected);
+        let answered: &[AtomicUsize; WRITERS] = &answered;
         scope.spawn(move || {
             (0..APPENDS_BEFORE_THE_KILL).for_each(|_| wait_for_appends.recv().expect("the writers get that far"));
             cluster.kill(elected);
@@ -58,6 +61,13 @@ fn no_append_is_lost_or_doubled_when_the_elected_master_is_killed() {
             scope.spawn(move || {
                 for number in 0..APPENDS {
                     cluster.run(&["kv", "append", "log", &format!("{writer}:{number};")]).expect_success();
+                    answered[writer].fetch_add(1, Ordering::SeqCst);
+                    let before: Vec<_> = answered.iter().map(|count| count.load(Ordering::SeqCst)).collect();
+                    let log = cluster.run(&["kv", "get", "log"]).expect_success().text();
+                    for (other, count) in before.into_iter().enumerate() {
+                        let seen = entries_of(other, &log).len();
+                        assert!(seen >= count, "stale: {seen} entries of writer {other} after {count} were answered");
+                    }
                     // Nobody listens any more once the master was killed.
                     drop(reached.send(()));
                 }
@@ -67,9 +77,13 @@ fn no_append_is_lost_or_doubled_when_the_elected_master_is_killed() {
     assert_ne!(cluster.elected(), elected);
     let log = cluster.run(&["kv", "get", "log"]).expect_success().text();
     for writer in 0..WRITERS {
-        let mine = format!("{writer}:");
-        let seen: Vec<_> = log.split_terminator(';').filter_map(|entry| entry.strip_prefix(mine.as_str())).collect();
         let appended: Vec<_> = (0..APPENDS).map(|number| number.to_string()).collect();
-        assert_eq!(seen, appended, "of writer {writer}");
+        assert_eq!(entries_of(writer, &log), appended, "of writer {writer}");
     }
+}
+
+/// What one writer added, in its order.
+fn entries_of(writer: usize, log: &str) -> Vec<&str> {
+    let mine = format!("{writer}:");
+    log.split_terminator(';').filter_map(|entry| entry.strip_prefix(mine.as_str())).collect()
 }
