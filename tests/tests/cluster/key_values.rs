@@ -25,7 +25,7 @@ struct Value {
 fn values_are_put_appended_to_and_read_as_they_are() {
     let _machine = Machine::shared();
     let cluster = DevCluster::start(ClusterOptions::small());
-    cluster.run(&["kv", "get", "a"]).expect_code(NOT_FOUND);
+    let _ = cluster.run(&["kv", "get", "a"]).expect_code(NOT_FOUND);
     cluster.run(&["kv", "put", "a", "-x"]).expect_success();
     cluster.run(&["kv", "append", "a", "y"]).expect_success();
     assert_eq!(cluster.run(&["kv", "get", "a"]).expect_success().text(), "-xy");
@@ -69,7 +69,7 @@ fn no_append_is_lost_or_doubled_and_no_read_stale_when_the_elected_master_is_kil
                         assert!(seen >= count, "stale: {seen} entries of writer {other} after {count} were answered");
                     }
                     // Nobody listens any more once the master was killed.
-                    drop(reached.send(()));
+                    let _ = reached.send(());
                 }
             });
         }
