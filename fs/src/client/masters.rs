@@ -190,13 +190,12 @@ impl Masters {
 
     fn channel(&self, address: &str) -> Result<Channel, ClientError> {
         let mut channels = self.channels.lock();
-        match channels.get(address) {
-            Some(channel) => Ok(channel.clone()),
-            None => {
-                let made = channel(&*self.connector, address, Liveness::USUAL)?;
-                Ok(channels.entry(address.to_owned()).or_insert(made).clone())
-            }
+        if let Some(channel) = channels.get(address) {
+            return Ok(channel.clone());
         }
+        let made = channel(&*self.connector, address, Liveness::USUAL)?;
+        channels.insert(address.to_owned(), made.clone());
+        Ok(made)
     }
 
     fn gave_up(&self, call: Call, history: History) -> CallError {
