@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use cairn_master::store::{LeaseOptions, LogOptions, LogLimits, Member, ReplicatedStore, StoreOptions};
+use cairn_master::store::{LeaseOptions, LogLimits, LogOptions, Member, ReplicatedStore, StoreOptions};
 use tempfile::TempDir;
 use tokio::time::timeout;
 
