@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use cairn_proto::transport::TcpConnector;
 
-use super::raft::LogLimits;
 use super::{LeaseOptions, LogOptions, LogWriting, Member, OpenError, ReplicatedStore, Standing, Store, StoreOptions};
 
 fn options(dir: &Path, master: u64) -> StoreOptions {
