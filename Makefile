@@ -9,7 +9,7 @@ CARGO_OPTIONS := --release --workspace --locked
 PROGRAMS := $(CARGO_TARGET_DIR)/release
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo test sim verify bench fmt fix
+.PHONY: help setup build demo test sim verify bench bench-kv fmt fix
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -38,6 +38,9 @@ verify: build ## what CI runs: format, lints and documentation with warnings den
 bench: build ## measure the codec alone and a mount, with the page cache dropped (needs root)
 	cargo bench --profile release --workspace --locked --bench coding
 	$(PROGRAMS)/cairn-bench run $(BENCH)
+
+bench-kv: build ## measure the key-value service beside etcd's (installs etcd-server if it is missing)
+	$(PROGRAMS)/cairn-bench kv --peer etcd $(BENCH)
 
 fmt: ## format the source
 	cargo fmt --all

@@ -57,7 +57,7 @@ fn start_subjects(options: &ComparisonOptions, parent: &TempDir) -> Result<Vec<S
 }
 
 /// On the same disk as the clusters of the tests.
-fn scratch_folder() -> TempDir {
+pub(super) fn scratch_folder() -> TempDir {
     let parent = profile_directory().join("clusters");
     fs::create_dir_all(&parent).expect("the target directory can be written");
     tempfile::Builder::new().prefix("bench-").tempdir_in(parent).expect("a folder can be made")

@@ -1,14 +1,16 @@
-//! The same work on any mounted directory: see `DESIGN.md`.
+//! Figures of mounts and of the key-value service, beside those of others: see `DESIGN.md`.
 
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use cairn_tests::bench::{Amount, ComparisonOptions, DropPageCache, Figure, WorkError, compare, work};
+use cairn_tests::bench::{KvError, KvOptions, Measurement, compare_kv};
 use cairn_tests::binary::profile_directory;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-/// The same work on any mounted directory, and comparisons of what each took.
+/// Figures of mounts and of the key-value service, beside those of others.
 #[derive(Debug, Parser)]
 struct Arguments {
     #[command(subcommand)]
@@ -44,6 +46,38 @@ enum Command {
         #[command(flatten)]
         amount: AmountArguments,
     },
+    /// The key-value service of new dev clusters, and of a peer
+    Kv(KvArguments),
+}
+
+#[derive(Debug, Args)]
+struct KvArguments {
+    /// Compare with this too
+    #[arg(long)]
+    peer: Option<KvPeer>,
+    /// Sizes of the clusters
+    #[arg(long, value_delimiter = ',', default_values_t = [1, 3])]
+    members: Vec<usize>,
+    /// Numbers of clients, each with a connection of its own and one request at a time
+    #[arg(long, value_delimiter = ',', default_values_t = [1, 16, 128])]
+    clients: Vec<usize>,
+    /// Measured seconds of each figure
+    #[arg(long, default_value_t = 5)]
+    seconds: u64,
+    /// Rounds of each cluster
+    #[arg(long, default_value_t = 3)]
+    rounds: usize,
+    /// Length of the values
+    #[arg(long, default_value_t = 256)]
+    value_bytes: usize,
+    /// Folder for bench-kv.md and bench-kv.json [default: `bench` beside this program]
+    #[arg(long)]
+    output: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum KvPeer {
+    Etcd,
 }
 
 #[derive(Debug, Clone, Copy, Args)]
@@ -65,6 +99,8 @@ enum Peer {
 enum BenchError {
     #[error(transparent)]
     Work(#[from] WorkError),
+    #[error(transparent)]
+    Kv(#[from] KvError),
     #[error("cannot write the output: {0}")]
     Output(#[from] io::Error),
 }
@@ -82,6 +118,7 @@ fn main() -> ExitCode {
             let options = ComparisonOptions { gluster: peer.contains(&Peer::Gluster), rounds, amount: amount.into() };
             comparison(&options, &output.unwrap_or_else(|| profile_directory().join("bench")))
         }
+        Command::Kv(arguments) => key_values(arguments),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -110,6 +147,36 @@ fn comparison(options: &ComparisonOptions, output: &Path) -> Result<(), BenchErr
     report.write(output)?;
     writeln!(io::stdout(), "\n{}\nwritten to {}", report.markdown(), output.display())?;
     Ok(())
+}
+
+fn key_values(arguments: KvArguments) -> Result<(), BenchError> {
+    let options = KvOptions {
+        etcd: arguments.peer == Some(KvPeer::Etcd),
+        members: arguments.members,
+        clients: arguments.clients,
+        measured: Duration::from_secs(arguments.seconds),
+        rounds: arguments.rounds,
+        value_bytes: arguments.value_bytes,
+    };
+    let output = arguments.output.unwrap_or_else(|| profile_directory().join("bench"));
+    let report = compare_kv(&options, &mut show_measurement)?;
+    report.write(&output)?;
+    writeln!(io::stdout(), "\n{}\nwritten to {}", report.markdown(), output.display())?;
+    Ok(report.check_once()?)
+}
+
+fn show_measurement(measurement: &Measurement) {
+    let Measurement { case, round, per_second, p50_ms, p99_ms, client_processors, server_processors, .. } = measurement;
+    let line = writeln!(
+        io::stdout(),
+        "{:5} x{} #{round} {:6} {:3} clients {per_second:9.0}/s  p50 {p50_ms:7.2} ms  p99 {p99_ms:7.2} ms  \
+         processors: clients {client_processors:.2}, servers {server_processors:.2}",
+        case.system,
+        case.members,
+        case.work,
+        case.clients,
+    );
+    line.expect("standard output is open");
 }
 
 fn show(label: &str, figure: &Figure) {

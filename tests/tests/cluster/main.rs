@@ -11,6 +11,7 @@ mod damaged_data;
 mod dead_nodes;
 mod full_nodes;
 mod garbage;
+mod key_value_benchmark;
 mod key_values;
 mod killed_mount;
 mod master_failover;
