@@ -20,7 +20,7 @@ use super::super::{
 };
 
 /// How long a test waits for what must happen.
-const PATIENCE: Duration = Duration::from_secs(20);
+pub(super) const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A lease that does not run out while a test waits: what happens then does not happen because it ran out.
 pub(super) const LONG_LEASE: LeaseOptions = LeaseOptions {
