@@ -9,7 +9,7 @@ use super::{NotLinearizable, check};
 use crate::history::{Action, Answer, Operation};
 
 const STEPS: u64 = 1_000_000;
-const CLIENTS: u64 = 3;
+const CLIENTS: usize = 3;
 
 /// What a key does, as the other checker wants it told.
 #[derive(Debug, Clone, Default)]
@@ -32,11 +32,11 @@ impl SequentialSpec for Model {
 /// One thing that happens in a history.
 #[derive(Debug, Clone)]
 enum Happening {
-    Sent(u64, Action),
+    Sent(usize, Action),
     /// The oldest operation of the client is answered; a get by the text made of these.
-    Answered(u64, Vec<u8>),
+    Answered(usize, Vec<u8>),
     /// The client goes away without an answer, and comes back as another one.
-    Lost(u64),
+    Lost(usize),
 }
 
 fn happening() -> impl Strategy<Value = Happening> {
@@ -54,26 +54,26 @@ fn happening() -> impl Strategy<Value = Happening> {
 fn played(happenings: Vec<Happening>) -> (Vec<Operation>, bool) {
     let mut tester: LinearizabilityTester<u64, Model> = LinearizabilityTester::new(Model::default());
     let mut operations: Vec<Operation> = Vec::new();
-    let mut under_way: [Option<usize>; CLIENTS as usize] = [None; CLIENTS as usize];
-    let mut names: [u64; CLIENTS as usize] = [0, 1, 2];
+    let mut under_way: [Option<usize>; CLIENTS] = [None; CLIENTS];
+    let mut names: [u64; CLIENTS] = [0, 1, 2];
     for (moment, happening) in (1..).zip(happenings) {
         match happening {
-            Happening::Sent(client, action) if under_way[client as usize].is_none() => {
-                let name = names[client as usize];
+            Happening::Sent(client, action) if under_way[client].is_none() => {
+                let name = names[client];
                 tester.on_invoke(name, action.clone()).unwrap();
-                under_way[client as usize] = Some(operations.len());
+                under_way[client] = Some(operations.len());
                 let key = "k".to_owned();
                 operations.push(Operation { client: name, key, action, invoked_at: moment, answer: None });
             }
             Happening::Answered(client, text) => {
-                let Some(number) = under_way[client as usize].take() else { continue };
+                let Some(number) = under_way[client].take() else { continue };
                 let value = if operations[number].action == Action::Get { text } else { Vec::new() };
-                tester.on_return(names[client as usize], value.clone()).unwrap();
+                tester.on_return(names[client], value.clone()).unwrap();
                 operations[number].answer = Some(Answer { returned_at: moment, value: value.into() });
             }
             Happening::Lost(client) => {
-                if under_way[client as usize].take().is_some() {
-                    names[client as usize] += CLIENTS;
+                if under_way[client].take().is_some() {
+                    names[client] += CLIENTS as u64;
                 }
             }
             Happening::Sent(..) => {}

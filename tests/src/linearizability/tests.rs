@@ -111,7 +111,7 @@ fn many_appends_at_once_are_put_in_the_order_that_a_later_get_saw() {
     let order = [3, 0, 7, 1, 9, 4, 8, 2, 6, 5];
     let mut operations: Vec<Operation> =
         (0..10).map(|client| append(client, client, 1000, &format!("<{client}>"))).collect();
-    let value: String = order.iter().map(|client| format!("<{client}>")).collect();
+    let value = order.map(|client| format!("<{client}>")).concat();
     operations.push(get(20, 1001, 1002, &value));
     check(&operations, STEPS).unwrap();
 }

@@ -14,7 +14,7 @@ const APPENDS_BEFORE_THE_KILL: usize = 20;
 const WRITERS: usize = 3;
 
 #[derive(Deserialize)]
-struct Value {
+struct Shown {
     key: String,
     size: usize,
     value: Option<String>,
@@ -32,7 +32,7 @@ fn values_are_put_appended_to_and_read_as_they_are() {
     let mut put = cluster.cairn(&["kv", "put", "b", "-"]).stdin(Stdio::piped()).spawn().unwrap();
     put.stdin.take().unwrap().write_all(&[0xff, 0, b'\n']).unwrap();
     assert!(put.wait().unwrap().success());
-    let shown = cluster.run(&["kv", "get", "--json", "b"]).expect_success().json::<Value>();
+    let shown = cluster.run(&["kv", "get", "--json", "b"]).expect_success().json::<Shown>();
     assert_eq!((shown.key.as_str(), shown.size, shown.value, shown.value_hex.as_str()), ("b", 3, None, "ff000a"));
     let long = "x".repeat(100_000);
     for _ in 0..10 {

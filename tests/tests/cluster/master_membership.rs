@@ -29,8 +29,8 @@ fn start_fourth(cluster: &DevCluster) -> (ForegroundDaemon, String) {
     drop(listener);
     let join: Vec<&str> = cluster.masters().split(',').collect();
     let config = format!(
-        "id = 4\nname = \"master-4\"\ndir = {:?}\nlisten = {address:?}\njoin = {join:?}\n",
-        cluster.data("master-4")
+        "id = 4\nname = \"master-4\"\ndir = \"{}\"\nlisten = {address:?}\njoin = {join:?}\n",
+        cluster.data("master-4").display()
     );
     let file = cluster.dir().join("config/master-4.toml");
     fs::write(&file, config).unwrap();

@@ -16,6 +16,7 @@ use crate::{LONG_LOG, SHORT_LOG, SHORT_LOG_ENTRIES};
 
 /// What a run of the generic test is like.
 #[derive(Debug, Clone, Copy)]
+#[allow(clippy::struct_excessive_bools, reason = "each is a fault of its own, and all go together")]
 pub(crate) struct Generic {
     pub(crate) servers: u64,
     pub(crate) clients: u64,

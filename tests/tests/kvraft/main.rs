@@ -2,6 +2,7 @@
 //! network that delays, loses and cuts as theirs does. `DESIGN.md` says where ours ask for more.
 
 #![allow(clippy::unwrap_used, reason = "all of this binary is test code, functions beside the tests included")]
+#![allow(clippy::print_stdout, reason = "what a failed run is repeated with is shown with it")]
 
 mod generic;
 mod linearizable;

@@ -73,9 +73,8 @@ async fn test_snapshot_rpc() {
     let mut clerk_one = clerk(&group, 1);
     clerk_one.put("a", "A").await;
     let elected = group.elected().await;
-    let (absent, other) = match group.ids().into_iter().filter(|id| *id != elected).collect::<Vec<_>>()[..] {
-        [absent, other] => (absent, other),
-        _ => panic!("three masters, one of them elected"),
+    let [absent, other] = group.ids().into_iter().filter(|id| *id != elected).collect::<Vec<_>>()[..] else {
+        panic!("three masters, one of them elected");
     };
     group.network().partition(&[&[absent], &[elected, other]]);
     let behind = group.store(absent).unwrap().log_size().last_index;

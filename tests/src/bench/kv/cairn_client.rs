@@ -35,13 +35,13 @@ impl CairnClient {
     }
 
     pub(super) async fn put(&mut self, key: &str, value: Bytes) -> Result<u64, KvError> {
-        let request = wire::PutValueRequest { request: self.next(), key: key.to_owned(), value };
+        let request = wire::PutValueRequest { request: Some(self.next()), key: key.to_owned(), value };
         let answer = self.values.put(request).await.map_err(KvError::refused("put"))?;
         Ok(answer.into_inner().applied_index)
     }
 
     pub(super) async fn append(&mut self, key: &str, suffix: Bytes) -> Result<u64, KvError> {
-        let request = wire::AppendValueRequest { request: self.next(), key: key.to_owned(), suffix };
+        let request = wire::AppendValueRequest { request: Some(self.next()), key: key.to_owned(), suffix };
         let answer = self.values.append(request).await.map_err(KvError::refused("append"))?;
         Ok(answer.into_inner().applied_index)
     }
@@ -53,9 +53,9 @@ impl CairnClient {
     }
 
     /// With one request at a time, all before it are answered.
-    fn next(&mut self) -> Option<wire::RequestId> {
+    fn next(&mut self) -> wire::RequestId {
         self.sequence += 1;
-        Some(wire::RequestId { client: self.session, sequence: self.sequence, lowest_unanswered: self.sequence })
+        wire::RequestId { client: self.session, sequence: self.sequence, lowest_unanswered: self.sequence }
     }
 }
 

@@ -70,5 +70,5 @@ async fn times_in(window: Window, servers: &[Process]) -> (Duration, Duration) {
     let before = (processor_time::own(), processor_time::of(servers));
     sleep_until(window.end).await;
     let after = (processor_time::own(), processor_time::of(servers));
-    (after.0 - before.0, after.1.saturating_sub(before.1))
+    (after.0.saturating_sub(before.0), after.1.saturating_sub(before.1))
 }

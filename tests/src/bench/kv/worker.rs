@@ -116,12 +116,12 @@ impl Worker {
     }
 
     async fn check_puts(&mut self, place: u64) -> Result<Tally, KvError> {
-        let last = self.last_put(place);
-        let confirmed = last.map_or(0, |number| number / KEYS_PER_CLIENT + 1);
+        let newest = self.last_put(place);
+        let confirmed = newest.map_or(0, |number| number / KEYS_PER_CLIENT + 1);
         let Some(entry) = self.client.get(&self.put_key(place)).await? else {
             return Ok(Tally { lost: confirmed, doubled: 0 });
         };
-        let lost = u64::from(parse(&entry.value) != last.map(|number| (self.id, number)));
+        let lost = u64::from(parse(&entry.value) != newest.map(|number| (self.id, number)));
         let changes = entry.changes.unwrap_or(confirmed);
         Ok(Tally { lost: lost.max(confirmed.saturating_sub(changes)), doubled: changes.saturating_sub(confirmed) })
     }
