@@ -7,7 +7,8 @@ use std::time::Duration;
 use crate::DevCluster;
 use crate::binary::cairn_program;
 use crate::finished::Finished;
-use crate::workload::{SourceFile, hexadecimal};
+use crate::scale::Scale;
+use crate::workload::{self, SourceFile, hexadecimal};
 
 /// A copy or a read of any size that these tests have, on a machine that has other work too.
 pub const BULK_DEADLINE: Duration = Duration::from_mins(10);
@@ -24,6 +25,16 @@ pub fn copy_all(files: &[SourceFile], folder: &Path) {
     let mut command = Command::new("cp");
     command.args(files.iter().map(|file| &file.path)).arg(folder);
     Finished::of(&mut command, BULK_DEADLINE).expect_success();
+}
+
+/// Copies a big file and a tree of files into the mount of a cluster; returns both as they were made.
+#[track_caller]
+pub fn copy_big_file_and_tree(cluster: &DevCluster, scale: Scale) -> (SourceFile, Vec<SourceFile>) {
+    let big = workload::random_file(&cluster.folder("source"), "big.bin", scale.big_file_bytes, 1);
+    let tree = workload::tree(&cluster.folder("tree"), scale.tree_files, 2);
+    copy(&big.path, &cluster.mount_path()).expect_success();
+    copy_all(&tree, &cluster.mount_path());
+    (big, tree)
 }
 
 /// Checks that `cat` in `folder` reads every file as it was written.

@@ -11,10 +11,7 @@ fn a_big_file_and_a_tree_copied_in_read_the_same_on_a_second_mount() {
     let _machine = Machine::shared();
     let scale = Scale::from_environment();
     let cluster = DevCluster::start(ClusterOptions::default().mounted());
-    let big = workload::random_file(&cluster.folder("source"), "big.bin", scale.big_file_bytes, 1);
-    let tree = workload::tree(&cluster.folder("tree"), scale.tree_files, 2);
-    tools::copy(&big.path, &cluster.mount_path()).expect_success();
-    tools::copy_all(&tree, &cluster.mount_path());
+    let (big, tree) = tools::copy_big_file_and_tree(&cluster, scale);
 
     let second = cluster.mount("second");
     tools::assert_read_back(second.path(), tree.iter().chain([&big]));

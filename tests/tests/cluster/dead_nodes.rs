@@ -26,10 +26,7 @@ fn everything_reads_with_each_pair_of_nodes_dead() {
     let _machine = Machine::shared();
     let scale = Scale::from_environment();
     let cluster = DevCluster::start(ClusterOptions::default().mounted());
-    let big = workload::random_file(&cluster.folder("source"), "big.bin", scale.big_file_bytes, 1);
-    let tree = workload::tree(&cluster.folder("tree"), scale.tree_files, 2);
-    tools::copy(&big.path, &cluster.mount_path()).expect_success();
-    tools::copy_all(&tree, &cluster.mount_path());
+    let (big, tree) = tools::copy_big_file_and_tree(&cluster, scale);
 
     let names = cluster.node_names();
     let pairs = pairs(&names);

@@ -10,10 +10,7 @@ fn after_killing_everything_at_once_all_files_read_right() {
     let _machine = Machine::shared();
     let scale = cairn_tests::scale::Scale::from_environment();
     let cluster = DevCluster::start(ClusterOptions::default().mounted());
-    let big = workload::random_file(&cluster.folder("source"), "big.bin", scale.big_file_bytes, 1);
-    let tree = workload::tree(&cluster.folder("tree"), scale.tree_files, 2);
-    tools::copy(&big.path, &cluster.mount_path()).expect_success();
-    tools::copy_all(&tree, &cluster.mount_path());
+    let (big, tree) = tools::copy_big_file_and_tree(&cluster, scale);
 
     cluster.kill_everything();
     cluster.start_again();
