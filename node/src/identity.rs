@@ -1,14 +1,15 @@
-use std::fs::{self, File};
-use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::{fs, io};
 
 use cairn_proto::ids::{ClusterId, IncarnationId, NodeId};
+use cairn_proto::storage::replace_file;
 use serde::{Deserialize, Serialize};
 
 /// Version of everything below the node's directory. Raised when an older program could misread it.
 pub const FORMAT_VERSION: u32 = 1;
 
 pub(crate) const IDENTITY_FILE: &str = "identity.toml";
+/// Where a crash leaves one that was not named yet.
 pub(crate) const IDENTITY_DRAFT: &str = "identity.toml.new";
 
 /// Who this directory is: which node, of which cluster, in which life of its data.
@@ -150,15 +151,8 @@ impl Identity {
             cluster: self.cluster.map(|cluster| cluster.to_string()),
         };
         let text = toml::to_string(&text).expect("five plain fields are valid TOML");
-        let draft = dir.join(IDENTITY_DRAFT);
-        let write = || -> io::Result<()> {
-            let mut file = File::create(&draft)?;
-            file.write_all(text.as_bytes())?;
-            file.sync_all()?;
-            fs::rename(&draft, dir.join(IDENTITY_FILE))?;
-            File::open(dir)?.sync_all()
-        };
-        write().map_err(io_error(&draft))?;
+        let path = dir.join(IDENTITY_FILE);
+        replace_file(&path, text.as_bytes()).map_err(io_error(&path))?;
         Ok(self)
     }
 }

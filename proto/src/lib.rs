@@ -3,6 +3,7 @@
 pub mod ids;
 pub mod records;
 mod refusal;
+pub mod storage;
 pub mod transport;
 
 pub use refusal::{Refusal, WireRefusal};

@@ -1,5 +1,6 @@
 use std::path::Path;
 
+use cairn_proto::storage::{ManifestError, ManifestWatch, check_manifest, forget_manifest};
 use rocksdb::{DB, DBRecoveryMode, LogLevel, Options, WriteOptions};
 use tokio::sync::watch;
 
@@ -20,8 +21,9 @@ const MESSAGE_FILE_BYTES: usize = 1 << 20;
 
 /// An open RocksDB instance that says when it is closed.
 pub(crate) struct Database {
-    // Dropped before `closed`, so that the notice comes after the close.
+    // Dropped in this order: the last look of the watch sees all of the instance, and the notice comes last.
     db: DB,
+    _watch: ManifestWatch,
     closed: watch::Sender<()>,
 }
 
@@ -34,11 +36,28 @@ pub(crate) enum WalRecovery {
     UpToFirstDamage,
 }
 
+/// Why an instance cannot be opened.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum DatabaseError {
+    /// `RocksDB` refuses it.
+    #[error(transparent)]
+    Rocks(#[from] rocksdb::Error),
+    /// Its manifest is not what was left.
+    #[error(
+        "{0}. Put the whole file back. If it is lost, take this master out of its group (`cairn master remove`) and add \
+             another with a new id and an empty directory"
+    )]
+    Manifest(#[from] ManifestError),
+}
+
 impl Database {
-    /// Opens the instance in `dir`; makes it only if `create`.
-    pub(crate) fn open(dir: &Path, create: bool, recovery: WalRecovery) -> Result<Self, rocksdb::Error> {
+    /// Opens the instance in `dir`; makes it only if `create`. One whose manifest was cut is refused before `RocksDB`
+    /// removes the files that the rest of it does not name.
+    pub(crate) fn open(dir: &Path, create: bool, recovery: WalRecovery) -> Result<Self, DatabaseError> {
+        if create && !dir.join("CURRENT").exists() { forget_manifest(dir) } else { check_manifest(dir) }?;
         let db = DB::open(&options(create, recovery), dir)?;
-        Ok(Self { db, closed: watch::Sender::new(()) })
+        let watch = ManifestWatch::start(dir)?;
+        Ok(Self { db, _watch: watch, closed: watch::Sender::new(()) })
     }
 
     /// The instance.

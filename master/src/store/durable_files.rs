@@ -1,13 +1,9 @@
-//! File operations that are on stable storage when they return.
+//! Changes of directories that are on stable storage when they return.
 
-use std::fs::{self, File};
-use std::io::{self, Write};
 use std::path::Path;
+use std::{fs, io};
 
-/// Makes the names in a directory durable.
-pub(crate) fn sync_dir(dir: &Path) -> io::Result<()> {
-    File::open(dir)?.sync_all()
-}
+use cairn_proto::storage::sync_dir;
 
 /// Makes a directory, and its name in its parent durable; one that exists is left as it is.
 pub(crate) fn create_dir(dir: &Path) -> io::Result<()> {
@@ -22,16 +18,6 @@ pub(crate) fn create_dir(dir: &Path) -> io::Result<()> {
 pub(crate) fn rename_dir(from: &Path, to: &Path) -> io::Result<()> {
     fs::rename(from, to)?;
     to.parent().map_or(Ok(()), sync_dir)
-}
-
-/// Replaces a file as a whole, durably. A crash leaves the old contents or the new ones.
-pub(crate) fn replace_file(path: &Path, contents: &[u8]) -> io::Result<()> {
-    let staged = path.with_extension("new");
-    let mut file = File::create(&staged)?;
-    file.write_all(contents)?;
-    file.sync_all()?;
-    fs::rename(&staged, path)?;
-    path.parent().map_or(Ok(()), sync_dir)
 }
 
 /// Removes everything in a directory.

@@ -3,9 +3,8 @@ use std::io;
 use std::path::Path;
 
 use cairn_proto::ids::{ClusterId, MasterId};
+use cairn_proto::storage::replace_file;
 use serde::{Deserialize, Serialize};
-
-use super::durable_files::replace_file;
 
 /// Format of the directory that this program writes, and the newest it reads.
 const FORMAT: u32 = 1;

@@ -1,7 +1,8 @@
 //! Directories that must be refused, and how.
 
+use std::collections::BTreeMap;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -95,6 +96,57 @@ async fn a_directory_with_parts_missing_is_refused() {
         }
         let error = open(options(dir.path(), 1)).await.map(drop).unwrap_err();
         assert!(error.to_string().contains(message), "{part}: {error}");
+    }
+}
+
+/// Every file below a directory, with its size.
+fn files_below(dir: &Path) -> BTreeMap<PathBuf, u64> {
+    let mut files = BTreeMap::new();
+    for entry in fs::read_dir(dir).unwrap().map(Result::unwrap) {
+        match entry.metadata().unwrap() {
+            metadata if metadata.is_dir() => files.extend(files_below(&entry.path())),
+            metadata => drop(files.insert(entry.path(), metadata.len())),
+        }
+    }
+    files
+}
+
+#[tokio::test]
+async fn a_cut_manifest_of_log_or_state_is_refused_and_nothing_is_removed() {
+    for part in ["log", "state/0000000001"] {
+        let dir = tempfile::tempdir().unwrap();
+        use_once(dir.path()).await;
+        let part = dir.path().join(part);
+        let name = fs::read_to_string(part.join("CURRENT")).unwrap().trim_end().to_owned();
+        let whole = fs::read(part.join(&name)).unwrap();
+        for kept in [0, 40, whole.len() / 2, whole.len() - 1] {
+            fs::write(part.join(&name), &whole[..kept]).unwrap();
+            fs::create_dir_all(dir.path().join("state/staging-half")).unwrap();
+            let before = (files_below(&part), fs::read_dir(dir.path().join("state")).unwrap().count());
+            let error = open(options(dir.path(), 1)).await.map(drop).unwrap_err().to_string();
+            for told in [&name, &format!("{kept} bytes"), &format!("{} were", whole.len()), "cairn master remove"] {
+                assert!(error.contains(told), "{told} is not in: {error}");
+            }
+            let after = (files_below(&part), fs::read_dir(dir.path().join("state")).unwrap().count());
+            assert_eq!(after, before, "{}: {kept}", part.display());
+        }
+        fs::write(part.join(&name), &whole).unwrap();
+        use_once(dir.path()).await;
+    }
+}
+
+#[tokio::test]
+async fn a_mark_that_lies_behind_is_no_alarm() {
+    let dir = tempfile::tempdir().unwrap();
+    use_once(dir.path()).await;
+    let marks = ["log", "state/0000000001"].map(|part| dir.path().join(part).join("manifest.synced"));
+    let earlier = marks.each_ref().map(|mark| fs::read(mark).unwrap());
+    for _ in 0..3 {
+        use_once(dir.path()).await;
+        for (mark, earlier) in marks.iter().zip(&earlier) {
+            assert_ne!(&fs::read(mark).unwrap(), earlier, "the manifest was not replaced");
+            fs::write(mark, earlier).unwrap();
+        }
     }
 }
 

@@ -10,7 +10,7 @@ use rocksdb::{DB, Options, WriteBatch};
 use tokio::sync::watch;
 
 use super::apply::{State, Write};
-use super::database::{Database, WalRecovery, unsynced};
+use super::database::{Database, DatabaseError, WalRecovery, unsynced};
 use super::{ReadError, RecentCommands, Versioned};
 
 /// In front of every key of the state.
@@ -39,7 +39,8 @@ struct Directory {
 
 impl StateDatabase {
     pub(crate) fn open(dir: &Path, create: bool) -> Result<Self, ReadError> {
-        let database = Database::open(dir, create, WalRecovery::UpToFirstDamage).map_err(failed)?;
+        let refused = |error: DatabaseError| ReadError::Database { why: error.to_string() };
+        let database = Database::open(dir, create, WalRecovery::UpToFirstDamage).map_err(refused)?;
         let directory = Directory { path: dir.to_owned(), retired: AtomicBool::new(false) };
         Ok(Self { database, directory })
     }

@@ -2,9 +2,10 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use cairn_proto::storage::sync_dir;
 use uuid::Uuid;
 
-use super::durable_files::{create_dir, rename_dir, sync_dir};
+use super::durable_files::{create_dir, rename_dir};
 
 /// The numbered generations of the state. Giving a directory its number is what makes it the state.
 #[derive(Debug, Clone)]
@@ -17,8 +18,14 @@ impl StateDirectory {
         Self { root }
     }
 
-    /// The directory of the newest generation, and whether it is yet to be made. Removes all others.
+    /// The directory of the newest generation, and whether it is yet to be made.
     pub(crate) fn newest(&self) -> io::Result<(PathBuf, bool)> {
+        let newest = self.newest_number()?;
+        Ok((self.generation(newest.unwrap_or(1)), newest.is_none()))
+    }
+
+    /// Removes all but the newest generation, which must be open: one that is refused may yet be put right by hand.
+    pub(crate) fn remove_others(&self) -> io::Result<()> {
         let newest = self.newest_number()?;
         for entry in fs::read_dir(&self.root)? {
             let entry = entry?;
@@ -26,7 +33,7 @@ impl StateDirectory {
                 fs::remove_dir_all(entry.path())?;
             }
         }
-        Ok((self.generation(newest.unwrap_or(1)), newest.is_none()))
+        Ok(())
     }
 
     /// An empty directory to build the next generation in.
@@ -74,12 +81,14 @@ mod tests {
         std::fs::create_dir(&first).unwrap();
 
         let abandoned = states.staging().unwrap();
+        states.remove_others().unwrap();
         assert_eq!(states.newest().unwrap(), (first.clone(), false));
         assert!(!abandoned.exists());
 
         let staging = states.staging().unwrap();
         let second = states.install(&staging).unwrap();
         assert_eq!(states.newest().unwrap(), (second, false));
+        states.remove_others().unwrap();
         assert!(!first.exists());
     }
 }

@@ -47,8 +47,10 @@ impl StateStore {
         if missing && !create {
             return Err(StateError::Missing);
         }
+        let database = StateDatabase::open(&dir, create)?;
+        directory.remove_others()?;
         let store = Self {
-            current: ArcSwap::from_pointee(StateDatabase::open(&dir, create)?),
+            current: ArcSwap::from_pointee(database),
             directory,
             applied: watch::Sender::new(0),
             lease: watch::Sender::new(None),

@@ -1,6 +1,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use cairn_proto::storage::{ManifestWatch, check_manifest, forget_manifest};
 use parking_lot::Mutex;
 use rocksdb::properties::{CUR_SIZE_ALL_MEM_TABLES, LIVE_SST_FILES_SIZE};
 use rocksdb::{BoundColumnFamily, ColumnFamilyDescriptor, DBWithThreadMode, MultiThreaded, Options};
@@ -21,7 +22,9 @@ pub(crate) type Rocks = DBWithThreadMode<MultiThreaded>;
 
 /// The RocksDB instance of a store and its families.
 pub(crate) struct Database {
+    // Dropped before the watch, whose last look then sees all of it.
     rocks: Rocks,
+    _watch: ManifestWatch,
     settings: Settings,
     dir: PathBuf,
     /// Number of bulk families; they are `files-0` and on.
@@ -29,26 +32,15 @@ pub(crate) struct Database {
 }
 
 impl Database {
-    /// Opens what is there; makes a database only where there is none at all.
+    /// Opens what is there; makes a database only where there is none at all. One whose manifest was cut is refused
+    /// before `RocksDB` removes the tables that the rest of it does not name.
     pub(crate) fn open(dir: &Path, shares: MemoryShares) -> Result<Self, StoreError> {
-        let refused =
-            |error: rocksdb::Error| StoreError::Open { dir: dir.display().to_string(), why: error.to_string() };
-        let settings = Settings::new(shares);
         let exists = dir.join("CURRENT").exists();
-        let options = Settings::database(!exists);
-        let names = if exists { Rocks::list_cf(&options, dir).map_err(refused)? } else { Vec::new() };
-        let bulk_families = count_bulk(&names);
-        let families = [(CELLS, settings.logged()), (CHUNKS, settings.records()), (SYSTEM, settings.records())]
-            .map(|(name, options)| (name.to_owned(), options));
-        let default = ("default".to_owned(), settings.bulk());
-        let bulk = (0..bulk_families).map(|number| (bulk_name(number), settings.bulk()));
-        let descriptors = families
-            .into_iter()
-            .chain([default])
-            .chain(bulk)
-            .map(|(name, options): (String, Options)| ColumnFamilyDescriptor::new(name, options));
-        let rocks = Rocks::open_cf_descriptors(&options, dir, descriptors).map_err(refused)?;
-        Ok(Self { rocks, settings, dir: dir.to_owned(), bulk_families: Mutex::new(bulk_families) })
+        if exists { check_manifest(dir) } else { forget_manifest(dir) }.map_err(|error| refused(dir, &error))?;
+        let settings = Settings::new(shares);
+        let (rocks, bulk_families) = open_families(dir, &settings, !exists).map_err(|error| refused(dir, &error))?;
+        let watch = ManifestWatch::start(dir).map_err(|error| refused(dir, &error))?;
+        Ok(Self { rocks, _watch: watch, settings, dir: dir.to_owned(), bulk_families: Mutex::new(bulk_families) })
     }
 
     pub(crate) fn rocks(&self) -> &Rocks {
@@ -120,6 +112,27 @@ impl Database {
         }
         Ok(used)
     }
+}
+
+/// Opens the instance with all families it has, and tells how many bulk ones these are.
+fn open_families(dir: &Path, settings: &Settings, create: bool) -> Result<(Rocks, u32), rocksdb::Error> {
+    let options = Settings::database(create);
+    let names = if create { Vec::new() } else { Rocks::list_cf(&options, dir)? };
+    let bulk_families = count_bulk(&names);
+    let families = [(CELLS, settings.logged()), (CHUNKS, settings.records()), (SYSTEM, settings.records())]
+        .map(|(name, options)| (name.to_owned(), options));
+    let default = ("default".to_owned(), settings.bulk());
+    let bulk = (0..bulk_families).map(|number| (bulk_name(number), settings.bulk()));
+    let descriptors = families
+        .into_iter()
+        .chain([default])
+        .chain(bulk)
+        .map(|(name, options): (String, Options)| ColumnFamilyDescriptor::new(name, options));
+    Ok((Rocks::open_cf_descriptors(&options, dir, descriptors)?, bulk_families))
+}
+
+fn refused(dir: &Path, why: &dyn std::fmt::Display) -> StoreError {
+    StoreError::Open { dir: dir.display().to_string(), why: why.to_string() }
 }
 
 pub(crate) fn read_failure(error: &rocksdb::Error) -> StoreError {

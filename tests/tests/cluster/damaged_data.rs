@@ -1,7 +1,8 @@
 //! Goal: a bit that flips on a disk is found, named and survived; a data folder that is not what it was is
 //! refused, not used.
 
-use std::fs::{self, File, OpenOptions};
+use std::collections::BTreeSet;
+use std::fs::{self, OpenOptions};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -122,17 +123,58 @@ fn a_truncated_data_folder_is_refused_by_a_node_and_by_a_master() {
     let master = cluster.master_names().into_iter().find(|name| *name != cluster.elected()).unwrap();
     for name in ["node-1".to_owned(), master] {
         cluster.kill(&name);
-        let current = current_below(&cluster.data(&name));
-        let length = fs::metadata(&current).unwrap().len();
-        File::options().write(true).open(&current).unwrap().set_len(length / 2).unwrap();
-        let said = refused_start(&cluster, &name);
-        assert!(said.contains(&format!("data/{name}")), "the folder is not named: {said}");
+        for current in current_below(&cluster.data(&name)) {
+            let whole = cut_in_half(&current);
+            let said = refused_start(&cluster, &name);
+            assert!(said.contains(&format!("data/{name}")), "the folder is not named: {said}");
+            fs::write(&current, whole).unwrap();
+        }
     }
+    cluster.revive(&["node-1"]);
     tools::assert_got(&cluster, &file);
 }
 
-/// The file by which a `RocksDB` folder names its manifest.
-fn current_below(folder: &Path) -> PathBuf {
-    let mut files = files_below(folder).into_iter();
-    files.find(|path| path.file_name().is_some_and(|name| name == "CURRENT")).expect("a RocksDB folder has one")
+#[test]
+fn a_manifest_cut_in_half_is_refused_by_a_node_and_by_a_master_and_taken_back_whole() {
+    let _machine = Machine::shared();
+    let cluster = DevCluster::start(ClusterOptions::default());
+    let file = workload::random_file(&cluster.folder("source"), "file", FILE_BYTES, 1);
+    cluster.run(&["put", file.path.to_str().unwrap(), "file"]).expect_success();
+    let master = cluster.master_names().into_iter().find(|name| *name != cluster.elected()).unwrap();
+    for name in ["node-1".to_owned(), master.clone()] {
+        cluster.kill(&name);
+        for current in current_below(&cluster.data(&name)) {
+            let manifest = current.with_file_name(fs::read_to_string(&current).unwrap().trim_end());
+            let tables = tables_below(&cluster.data(&name));
+            let whole = cut_in_half(&manifest);
+            let said = refused_start(&cluster, &name);
+            let shown = manifest.strip_prefix(cluster.dir()).unwrap().display().to_string();
+            let told = [shown, format!("{} bytes", whole.len() / 2)];
+            assert!(told.iter().all(|told| said.contains(told)), "{told:?} is not in: {said}");
+            assert_eq!(tables_below(&cluster.data(&name)), tables, "{name}");
+            fs::write(&manifest, whole).unwrap();
+        }
+    }
+    cluster.revive(&["node-1", &master]);
+    tools::assert_got(&cluster, &file);
+}
+
+/// Cuts half of a file off; answers what it was.
+fn cut_in_half(path: &Path) -> Vec<u8> {
+    let whole = fs::read(path).unwrap();
+    fs::write(path, &whole[..whole.len() / 2]).unwrap();
+    whole
+}
+
+/// The files by which `RocksDB` folders name their manifests: one of a node, two of a master.
+fn current_below(folder: &Path) -> Vec<PathBuf> {
+    let files = files_below(folder).into_iter();
+    let found: Vec<_> = files.filter(|path| path.file_name().is_some_and(|name| name == "CURRENT")).collect();
+    assert!(!found.is_empty(), "{} has no database", folder.display());
+    found
+}
+
+fn tables_below(folder: &Path) -> BTreeSet<PathBuf> {
+    let files = files_below(folder).into_iter();
+    files.filter(|path| path.extension().is_some_and(|extension| extension == "sst")).collect()
 }

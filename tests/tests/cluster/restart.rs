@@ -1,6 +1,8 @@
 //! Goal: what was acknowledged is there after every daemon was killed, and `cairn dev` keeps its data.
 
-use cairn_tests::{ClusterOptions, DevCluster, Machine, fuse, tools, workload};
+use std::fs;
+
+use cairn_tests::{COMMAND_DEADLINE, ClusterOptions, DevCluster, Machine, fuse, tools, wait, workload};
 
 #[test]
 fn after_killing_everything_at_once_all_files_read_right() {
@@ -16,6 +18,34 @@ fn after_killing_everything_at_once_all_files_read_right() {
     cluster.start_again();
     tools::assert_read_back(&cluster.mount_path(), tree.iter().chain([&big]));
     tools::assert_read_back(cluster.mount("second").path(), tree.iter().take(20));
+}
+
+/// Times that everything is killed in the middle of a copy.
+const KILLS: u64 = 4;
+/// So large that nodes write tables for it.
+const COPIED_BYTES: u64 = 64 << 20;
+
+#[test]
+fn daemons_killed_in_mid_copy_again_and_again_start_every_time() {
+    let _machine = Machine::shared();
+    let cluster = DevCluster::start(ClusterOptions::small());
+    let kept = workload::random_file(&cluster.folder("source"), "kept", COPIED_BYTES, 1);
+    cluster.run(&["put", kept.path.to_str().unwrap(), "kept"]).expect_success();
+    let copied = workload::random_file(&cluster.folder("source"), "copied", COPIED_BYTES, 2);
+    let path = copied.path.to_str().unwrap();
+    let staging = cluster.data("node-1").join("staging");
+    for kill in 0..KILLS {
+        std::thread::scope(|scope| {
+            let copying = scope.spawn(|| cluster.run(&["put", path, "copied"]));
+            wait::until_true("a table is being written", COMMAND_DEADLINE, || {
+                copying.is_finished() || fs::read_dir(&staging).unwrap().next().is_some()
+            });
+            assert!(!copying.is_finished(), "kill {kill} came too late");
+            cluster.kill_everything();
+            cluster.start_again();
+        });
+        tools::assert_got(&cluster, &kept);
+    }
 }
 
 #[test]

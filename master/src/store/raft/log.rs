@@ -36,7 +36,7 @@ pub(crate) struct LogStore {
 impl LogStore {
     /// Opens the log in `dir` and checks that it has no holes; makes it only if `create`.
     pub(crate) fn open(dir: &Path, create: bool, writing: LogWriting) -> io::Result<Self> {
-        let opened = Database::open(dir, create, WalRecovery::TornTailOnly).map_err(database)?;
+        let opened = Database::open(dir, create, WalRecovery::TornTailOnly).map_err(io::Error::other)?;
         let db = opened.db();
         let vote = read_vote(db)?;
         let purged = read_log_id(db, PURGED_KEY)?;

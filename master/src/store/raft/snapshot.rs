@@ -2,6 +2,7 @@ use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
+use cairn_proto::storage::sync_dir;
 use cairn_proto::wire;
 
 /// Files of one snapshot.
@@ -64,7 +65,7 @@ impl SnapshotFiles {
             }
             File::open(&to)?.sync_all()?;
         }
-        super::super::durable_files::sync_dir(target)
+        sync_dir(target)
     }
 }
 

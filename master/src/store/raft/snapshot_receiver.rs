@@ -2,11 +2,12 @@ use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::PathBuf;
 
+use cairn_proto::storage::sync_dir;
 use cairn_proto::wire;
 use cairn_proto::wire::snapshot_piece::Piece;
 use uuid::Uuid;
 
-use super::super::durable_files::{create_dir, sync_dir};
+use super::super::durable_files::create_dir;
 use super::snapshot::{FILES_LIMIT, PIECE_BYTES, SnapshotFiles};
 
 /// Bytes of a file's name.
