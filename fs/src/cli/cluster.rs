@@ -12,6 +12,9 @@ use crate::client::{Client, ClientOptions};
 
 /// How long a command waits for a master before it says so.
 const QUIET_WAIT: Duration = Duration::from_secs(3);
+/// How long a command goes on while no master answers at all: enough for masters that are just being started. A mount,
+/// whose callers expect nothing sooner, takes its whole deadline.
+const UNANSWERED_LIMIT: Duration = Duration::from_secs(10);
 
 /// Nothing says where the masters are.
 #[derive(Debug, thiserror::Error)]
@@ -44,20 +47,24 @@ impl ClusterArguments {
         find_masters(&self.masters, &files, |path| read(path, required))
     }
 
-    /// How to connect, for those who want more than the defaults.
+    /// How a daemon connects that is to outlast its masters.
     pub(crate) fn client_options(&self, purpose: &str) -> Result<ClientOptions, Failure> {
         Ok(ClientOptions::new(self.masters()?, purpose))
     }
 
-    /// Connects to the elected master.
+    /// Connects to the elected master, for one command.
     pub(crate) async fn connect(&self, purpose: &str) -> Result<Client, Failure> {
-        let options = self.client_options(purpose)?;
-        let (masters, deadline) = (options.masters.join(", "), humantime::Duration::from(options.deadline));
+        let mut options = self.client_options(purpose)?;
+        options.unanswered_limit = UNANSWERED_LIMIT;
+        let masters = options.masters.join(", ");
+        let [deadline, limit] = [options.deadline, UNANSWERED_LIMIT].map(humantime::Duration::from);
         let mut connecting = pin!(Client::connect(options));
         if let Ok(connected) = timeout(QUIET_WAIT, &mut connecting).await {
             return Ok(connected?);
         }
-        console::message(format_args!("cairn: {purpose}: no elected master yet at {masters}; trying for {deadline}"));
+        console::message(format_args!(
+            "cairn: {purpose}: no elected master yet at {masters}; trying for {deadline}, or {limit} if none answers"
+        ));
         Ok(connecting.await?)
     }
 

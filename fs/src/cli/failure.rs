@@ -110,6 +110,7 @@ impl Failure {
             Self::NoMasters(_) => Some("--masters HOST:PORT, or start a cluster with: cairn dev"),
             Self::NoFileName(_) | Self::NoKeyForStandardInput => Some("name it: cairn put FILE KEY"),
             Self::NotReady(_) | Self::Client(ClientError::TooFewNodes { .. }) => Some("cairn status"),
+            Self::Client(ClientError::Unreachable { .. }) => Some("start the masters; on one machine: cairn dev"),
             Self::Mount(error) => error.next_step(),
             Self::Dev(error) => error.next_step(),
             Self::Client(ClientError::KeyNotFound { .. }) => Some("cairn ls"),

@@ -43,7 +43,8 @@ pub(super) struct Connection {
 
 impl Connection {
     pub(super) async fn open(options: ClientOptions) -> Result<Arc<Self>, ClientError> {
-        let masters = Arc::new(Masters::new(options.masters.clone(), Arc::clone(&options.connector)).await?);
+        let (configured, connector) = (options.masters.clone(), Arc::clone(&options.connector));
+        let masters = Arc::new(Masters::new(configured, connector, options.unanswered_limit).await?);
         let open_segments = Arc::new(OpenSegments::default());
         let sessions = Sessions::new(Arc::clone(&masters), Arc::clone(&open_segments), options.purpose.clone());
         Ok(Arc::new(Self {

@@ -74,17 +74,24 @@ struct History {
 pub(super) struct Masters {
     configured: Vec<String>,
     connector: Arc<dyn Connector>,
+    unanswered_limit: Duration,
     ring: Mutex<MasterRing>,
     channels: Mutex<HashMap<String, Channel>>,
 }
 
 impl Masters {
-    pub(super) async fn new(configured: Vec<String>, connector: Arc<dyn Connector>) -> Result<Self, ClientError> {
+    /// `unanswered_limit`: how long a call goes on while none of them answers at all.
+    pub(super) async fn new(
+        configured: Vec<String>,
+        connector: Arc<dyn Connector>,
+        unanswered_limit: Duration,
+    ) -> Result<Self, ClientError> {
         if configured.is_empty() {
             return Err(ClientError::InvalidRequest { why: "no address of a master is given".to_owned() });
         }
         let addresses = resolve(&configured).await;
-        Ok(Self { configured, connector, ring: Mutex::new(MasterRing::new(addresses)), channels: Mutex::default() })
+        let ring = Mutex::new(MasterRing::new(addresses));
+        Ok(Self { configured, connector, unanswered_limit, ring, channels: Mutex::default() })
     }
 
     /// Sends a request of the metadata service to the elected master, wherever it is. `request` runs once for every
@@ -103,6 +110,7 @@ impl Masters {
         F: Fn(Channel) -> R,
         R: Future<Output = Result<Response<T>, Status>>,
     {
+        let unanswered = call.deadline.min(Instant::now() + self.unanswered_limit);
         let mut backoff = Backoff::new();
         let mut history = History::default();
         loop {
@@ -131,7 +139,8 @@ impl Masters {
                     self.ring.lock().failed(&address, Instant::now());
                 }
             }
-            if Instant::now() >= call.deadline || !self.pace(&mut backoff, call.deadline).await {
+            let end = if history.reached { call.deadline } else { unanswered };
+            if Instant::now() >= end || !self.pace(&mut backoff, end).await {
                 return Err(self.gave_up(call, history));
             }
         }

@@ -16,6 +16,8 @@ pub struct ClientOptions {
     pub purpose: String,
     /// How long a request may take, retries included.
     pub deadline: Duration,
+    /// How long a request goes on while no master answers at all; no longer than `deadline` either.
+    pub unanswered_limit: Duration,
     /// Layout of new blobs; `None`: the cluster's default.
     pub layout: Option<Layout>,
     /// Where this client is, widest failure domain first; nodes near it are read from first.
@@ -28,7 +30,7 @@ pub struct ClientOptions {
     pub cache_bytes: usize,
 }
 
-/// Default of [`ClientOptions::deadline`].
+/// Default of [`ClientOptions::deadline`], and of [`ClientOptions::unanswered_limit`].
 const DEADLINE: Duration = Duration::from_secs(30);
 /// Default of [`ClientOptions::write_memory_bytes`].
 const WRITE_MEMORY_BYTES: usize = 96 << 20;
@@ -46,6 +48,7 @@ impl ClientOptions {
             connector: Arc::new(TcpConnector),
             purpose: purpose.into(),
             deadline: DEADLINE,
+            unanswered_limit: DEADLINE,
             layout: None,
             locality: Vec::new(),
             write_memory_bytes: WRITE_MEMORY_BYTES,

@@ -89,6 +89,31 @@ async fn without_any_master_the_cluster_is_unreachable() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_request_that_no_master_answers_ends_before_its_deadline() {
+    let socket = tokio::net::TcpSocket::new_v4().unwrap();
+    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let mut options = ClientOptions::new(vec![socket.local_addr().unwrap().to_string()], "test");
+    options.deadline = Duration::from_mins(2);
+    options.unanswered_limit = Duration::from_millis(500);
+    let start = Instant::now();
+    let error = Client::connect(options).await.unwrap_err();
+    assert!(matches!(error, ClientError::Unreachable { .. }), "{error}");
+    assert!(start.elapsed() < Duration::from_secs(30), "{:?}", start.elapsed());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn masters_that_answer_are_given_the_whole_deadline_to_elect_one() {
+    let cluster = FakeCluster::start(small_layout()).await;
+    cluster.master.fail(MasterFault::NotElected(String::new()));
+    let deadline = Duration::from_secs(2);
+    let options = ClientOptions { deadline, unanswered_limit: Duration::from_millis(1), ..cluster.options() };
+    let start = Instant::now();
+    let error = Client::connect(options).await.unwrap_err();
+    assert!(matches!(error, ClientError::Unavailable { .. }), "{error}");
+    assert!(start.elapsed() >= deadline / 2, "{:?}", start.elapsed());
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn masters_without_an_elected_one_are_unavailable() {
     let cluster = FakeCluster::start(small_layout()).await;
     cluster.master.fail(MasterFault::NotElected(String::new()));
