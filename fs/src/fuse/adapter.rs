@@ -1,51 +1,29 @@
 //! What the kernel asks, as operations of the file system.
 
+mod agreement;
+mod answers;
+mod file_bytes;
+mod listing;
+mod names;
+
 use std::ffi::OsStr;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::SystemTime;
 
-use bytes::Bytes;
 use fuser::{
-    BsdFileFlags, CopyFileRangeFlags, Errno, FileAttr, FileHandle, FileType, Filesystem, FopenFlags, Generation,
-    INodeNo, InitFlags, IoctlFlags, KernelConfig, LockOwner, OpenAccMode, OpenFlags, PollEvents, PollFlags,
-    PollNotifier, RenameFlags, ReplyAttr, ReplyCreate, ReplyData, ReplyDirectory, ReplyDirectoryPlus, ReplyEmpty,
-    ReplyEntry, ReplyIoctl, ReplyLseek, ReplyOpen, ReplyPoll, ReplyStatfs, ReplyWrite, ReplyXattr, Request, TimeOrNow,
-    WriteFlags,
+    BsdFileFlags, CopyFileRangeFlags, Errno, FileHandle, Filesystem, FopenFlags, INodeNo, IoctlFlags, KernelConfig,
+    LockOwner, OpenAccMode, OpenFlags, PollEvents, PollFlags, PollNotifier, RenameFlags, ReplyAttr, ReplyCreate,
+    ReplyData, ReplyDirectory, ReplyDirectoryPlus, ReplyEmpty, ReplyEntry, ReplyIoctl, ReplyLseek, ReplyOpen,
+    ReplyPoll, ReplyStatfs, ReplyWrite, ReplyXattr, Request, TimeOrNow, WriteFlags,
 };
 use tokio::sync::watch;
 
 use super::request_runner::{RequestRunner, Subject};
-use crate::filesystem::{AttributeChange, BlobStore, FileAttributes, FileSystem, FsError, Inode, OpenMode};
-
-/// How long the kernel believes a committed name and its attributes. Of a file being written it believes nothing.
-const COMMITTED_TTL: Duration = Duration::from_secs(1);
-/// Largest WRITE request.
-const WRITE_LIMIT_BYTES: u32 = 1 << 20;
-/// Reads ahead and other requests without a waiting caller that the kernel may have under way.
-const BACKGROUND_REQUESTS: u16 = 128;
-/// Buffer size that programs are advised to use.
-const PREFERRED_BLOCK_BYTES: u32 = 1 << 20;
-/// Unit of `statfs`.
-const STATFS_BLOCK_BYTES: u32 = 4096;
-/// Unit of `st_blocks`.
-const STAT_BLOCK_BYTES: u64 = 512;
-/// Writes up to this are done on the thread that read them, if nothing is in their way.
-const INLINE_WRITE_LIMIT_BYTES: usize = 64 << 10;
-
-/// Capabilities wanted of the kernel, each one optional. The write-back cache is not among them: it would merge
-/// writes and hide their errors.
-const CAPABILITIES: [InitFlags; 8] = [
-    InitFlags::FUSE_ATOMIC_O_TRUNC,
-    InitFlags::FUSE_HANDLE_KILLPRIV_V2,
-    InitFlags::FUSE_DO_READDIRPLUS,
-    InitFlags::FUSE_READDIRPLUS_AUTO,
-    InitFlags::FUSE_PARALLEL_DIROPS,
-    InitFlags::FUSE_MAX_PAGES,
-    InitFlags::FUSE_ASYNC_DIO,
-    InitFlags::FUSE_EXPLICIT_INVAL_DATA,
-];
+use crate::filesystem::{AttributeChange, BlobStore, FileSystem, FsError, Inode, OpenMode};
+use agreement::agree;
+use answers::{answer_attributes, answer_capacity, errno, page_flags};
 
 /// The kernel's side of the file system.
 pub(super) struct Adapter<S: BlobStore> {
@@ -78,21 +56,7 @@ impl<S: BlobStore> Adapter<S> {
 
 impl<S: BlobStore> Filesystem for Adapter<S> {
     fn init(&mut self, _request: &Request, config: &mut KernelConfig) -> io::Result<()> {
-        for capability in CAPABILITIES {
-            if let Err(missing) = config.add_capabilities(capability) {
-                tracing::info!(?missing, "this kernel lacks a capability");
-            }
-        }
-        let refused = [
-            config.set_max_write(WRITE_LIMIT_BYTES).err(),
-            config.set_max_background(BACKGROUND_REQUESTS).err().map(u32::from),
-        ];
-        for nearest in refused.into_iter().flatten() {
-            tracing::info!(nearest, "a limit was not accepted");
-        }
-        if config.set_time_granularity(Duration::from_nanos(1)).is_err() {
-            tracing::info!("times are not kept to the nanosecond");
-        }
+        agree(config);
         Ok(())
     }
 
@@ -101,13 +65,7 @@ impl<S: BlobStore> Filesystem for Adapter<S> {
     }
 
     fn lookup(&self, _request: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEntry) {
-        let (files, name) = (self.files.clone(), name.to_owned());
-        let subject = Self::on_name("lookup", &name);
-        let operation = async move {
-            in_directory(parent)?;
-            files.look_up(&name).await
-        };
-        self.runner.run(subject, operation, move |found| answer_entry(found, reply));
+        self.look_up(parent, name, reply);
     }
 
     fn forget(&self, _request: &Request, inode: INodeNo, lookups: u64) {
@@ -158,17 +116,8 @@ impl<S: BlobStore> Filesystem for Adapter<S> {
         _rdev: u32,
         reply: ReplyEntry,
     ) {
-        let (files, name) = (self.files.clone(), name.to_owned());
         let owner = (request.uid(), request.gid());
-        let subject = Self::on_name("mknod", &name);
-        let operation = async move {
-            in_directory(parent)?;
-            if mode & nix::libc::S_IFMT != nix::libc::S_IFREG {
-                return Err(FsError::NotPermitted { what: "a special file" });
-            }
-            files.make_file(&name, mode, owner).await
-        };
-        self.runner.run(subject, operation, move |made| answer_entry(made, reply));
+        self.make_file(parent, name, mode, owner, reply);
     }
 
     fn mkdir(&self, _: &Request, _: INodeNo, _: &OsStr, _: u32, _: u32, reply: ReplyEntry) {
@@ -192,13 +141,7 @@ impl<S: BlobStore> Filesystem for Adapter<S> {
     }
 
     fn unlink(&self, _request: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEmpty) {
-        let (files, name) = (self.files.clone(), name.to_owned());
-        let subject = Self::on_name("unlink", &name);
-        let operation = async move {
-            in_directory(parent)?;
-            files.unlink(&name).await
-        };
-        self.run_empty(subject, operation, reply);
+        self.remove_name(parent, name, reply);
     }
 
     fn rename(
@@ -211,17 +154,7 @@ impl<S: BlobStore> Filesystem for Adapter<S> {
         flags: RenameFlags,
         reply: ReplyEmpty,
     ) {
-        let (files, from, to) = (self.files.clone(), name.to_owned(), new_name.to_owned());
-        let subject = Subject { operation: "rename", on: format!("{} to {}", from.display(), to.display()) };
-        let operation = async move {
-            in_directory(parent)?;
-            in_directory(new_parent)?;
-            if !RenameFlags::RENAME_NOREPLACE.contains(flags) {
-                return Err(FsError::InvalidArgument { why: "names cannot be exchanged" });
-            }
-            files.rename(&from, &to, !flags.is_empty()).await
-        };
-        self.run_empty(subject, operation, reply);
+        self.rename_name((parent, name), (new_parent, new_name), flags, reply);
     }
 
     fn open(&self, request: &Request, inode: INodeNo, flags: OpenFlags, reply: ReplyOpen) {
@@ -243,24 +176,8 @@ impl<S: BlobStore> Filesystem for Adapter<S> {
         flags: i32,
         reply: ReplyCreate,
     ) {
-        let (files, name) = (self.files.clone(), name.to_owned());
         let owner = (request.uid(), request.gid());
-        let mode_of_open = open_mode(OpenFlags(flags), request);
-        let subject = Self::on_name("create", &name);
-        let operation = async move {
-            in_directory(parent)?;
-            files.create(&name, mode, owner, mode_of_open).await
-        };
-        self.runner.run(subject, operation, move |created| match created {
-            Ok(created) => reply.created(
-                &time_to_live(&created.file),
-                &attributes(&created.file),
-                Generation(0),
-                FileHandle(created.opened.handle),
-                page_flags(created.opened.keeps_pages),
-            ),
-            Err(error) => reply.error(errno(&error)),
-        });
+        self.create_file(parent, name, (mode, owner), open_mode(OpenFlags(flags), request), reply);
     }
 
     fn read(
@@ -274,12 +191,7 @@ impl<S: BlobStore> Filesystem for Adapter<S> {
         _lock_owner: Option<LockOwner>,
         reply: ReplyData,
     ) {
-        let files = self.files.clone();
-        let operation = async move { files.read(handle.0, offset, size as usize).await };
-        self.runner.run(Self::on_inode("read", inode), operation, move |read| match read {
-            Ok(bytes) => reply.data(&bytes),
-            Err(error) => reply.error(errno(&error)),
-        });
+        self.read_bytes(inode, handle, offset, size, reply);
     }
 
     fn write(
@@ -294,21 +206,8 @@ impl<S: BlobStore> Filesystem for Adapter<S> {
         _lock_owner: Option<LockOwner>,
         reply: ReplyWrite,
     ) {
-        let files = self.files.clone();
         let drops_privileges = write_flags.contains(WriteFlags::FUSE_WRITE_KILL_SUIDGID);
-        let length = data.len();
-        let data = Bytes::copy_from_slice(data);
-        let operation = async move { files.write(handle.0, offset, data, drops_privileges).await };
-        let answer = move |written: Result<(), FsError>| match written {
-            Ok(()) => reply.written(u32::try_from(length).expect("a request is shorter than its limit")),
-            Err(error) => reply.error(errno(&error)),
-        };
-        let subject = Self::on_inode("write", inode);
-        if length <= INLINE_WRITE_LIMIT_BYTES {
-            self.runner.run(subject, operation, answer);
-        } else {
-            self.runner.run_in_task(subject, operation, answer);
-        }
+        self.write_bytes((inode, handle), offset, data, drops_privileges, reply);
     }
 
     fn flush(&self, request: &Request, inode: INodeNo, handle: FileHandle, _: LockOwner, reply: ReplyEmpty) {
@@ -342,51 +241,12 @@ impl<S: BlobStore> Filesystem for Adapter<S> {
         reply.opened(FileHandle(self.files.open_directory()), FopenFlags::empty());
     }
 
-    fn readdir(&self, _: &Request, inode: INodeNo, handle: FileHandle, position: u64, mut reply: ReplyDirectory) {
-        let files = self.files.clone();
-        let operation = async move { files.read_directory(handle.0, position).await };
-        self.runner.run(Self::on_inode("readdir", inode), operation, move |read| match read {
-            Ok(entries) => {
-                for entry in entries {
-                    let inode = INodeNo(entry.file.inode.raw());
-                    if reply.add(inode, entry.next_position, kind(&entry.file), &entry.name) {
-                        break;
-                    }
-                }
-                reply.ok();
-            }
-            Err(error) => reply.error(errno(&error)),
-        });
+    fn readdir(&self, _: &Request, inode: INodeNo, handle: FileHandle, position: u64, reply: ReplyDirectory) {
+        self.list(inode, handle, position, reply);
     }
 
-    fn readdirplus(
-        &self,
-        _: &Request,
-        inode: INodeNo,
-        handle: FileHandle,
-        position: u64,
-        mut reply: ReplyDirectoryPlus,
-    ) {
-        let files = self.files.clone();
-        let known = files.clone();
-        let operation = async move { files.read_directory(handle.0, position).await };
-        self.runner.run(Self::on_inode("readdirplus", inode), operation, move |read| match read {
-            Ok(entries) => {
-                for entry in entries {
-                    let (ttl, attr) = (time_to_live(&entry.file), attributes(&entry.file));
-                    let inode = INodeNo(entry.file.inode.raw());
-                    // The kernel may ask for it as soon as it has the answer, so that it is counted before.
-                    let counted = known.remember(&entry);
-                    let is_full = reply.add(inode, entry.next_position, &entry.name, &ttl, &attr, Generation(0));
-                    if is_full || counted.is_err() {
-                        known.forget(entry.file.inode, u64::from(entry.is_file()));
-                        break;
-                    }
-                }
-                reply.ok();
-            }
-            Err(error) => reply.error(errno(&error)),
-        });
+    fn readdirplus(&self, _: &Request, inode: INodeNo, handle: FileHandle, position: u64, reply: ReplyDirectoryPlus) {
+        self.list_with_attributes(inode, handle, position, reply);
     }
 
     fn releasedir(&self, _: &Request, _inode: INodeNo, handle: FileHandle, _: OpenFlags, reply: ReplyEmpty) {
@@ -404,14 +264,7 @@ impl<S: BlobStore> Filesystem for Adapter<S> {
     fn statfs(&self, _request: &Request, inode: INodeNo, reply: ReplyStatfs) {
         let files = self.files.clone();
         let operation = async move { files.capacity().await };
-        self.runner.run(Self::on_inode("statfs", inode), operation, move |capacity| match capacity {
-            Ok(capacity) => {
-                let total = capacity.total_bytes / u64::from(STATFS_BLOCK_BYTES);
-                let free = capacity.free_bytes / u64::from(STATFS_BLOCK_BYTES);
-                reply.statfs(total, free, free, capacity.keys, 0, STATFS_BLOCK_BYTES, 255, STATFS_BLOCK_BYTES);
-            }
-            Err(error) => reply.error(errno(&error)),
-        });
+        self.runner.run(Self::on_inode("statfs", inode), operation, move |found| answer_capacity(found, reply));
     }
 
     fn setxattr(&self, _: &Request, _: INodeNo, _: &OsStr, _: &[u8], _: i32, _: u32, reply: ReplyEmpty) {
@@ -485,10 +338,6 @@ impl<S: BlobStore> Filesystem for Adapter<S> {
     }
 }
 
-fn in_directory(parent: INodeNo) -> Result<(), FsError> {
-    if parent.0 == Inode::ROOT.raw() { Ok(()) } else { Err(FsError::NotDirectory) }
-}
-
 fn open_mode(flags: OpenFlags, request: &Request) -> OpenMode {
     OpenMode {
         writes: flags.acc_mode() != OpenAccMode::O_RDONLY,
@@ -497,63 +346,4 @@ fn open_mode(flags: OpenFlags, request: &Request) -> OpenMode {
         is_exclusive: flags.0 & nix::libc::O_EXCL != 0,
         caller: request.pid(),
     }
-}
-
-fn page_flags(keeps_pages: bool) -> FopenFlags {
-    if keeps_pages { FopenFlags::FOPEN_KEEP_CACHE } else { FopenFlags::empty() }
-}
-
-fn errno(error: &FsError) -> Errno {
-    Errno::from_i32(error.errno() as i32)
-}
-
-fn answer_entry(found: Result<FileAttributes, FsError>, reply: ReplyEntry) {
-    match found {
-        Ok(file) => reply.entry(&time_to_live(&file), &attributes(&file), Generation(0)),
-        Err(error) => reply.error(errno(&error)),
-    }
-}
-
-fn answer_attributes(found: Result<FileAttributes, FsError>, reply: ReplyAttr) {
-    match found {
-        Ok(file) => reply.attr(&time_to_live(&file), &attributes(&file)),
-        Err(error) => reply.error(errno(&error)),
-    }
-}
-
-const fn time_to_live(file: &FileAttributes) -> Duration {
-    if file.is_committed { COMMITTED_TTL } else { Duration::ZERO }
-}
-
-fn kind(file: &FileAttributes) -> FileType {
-    if file.inode == Inode::ROOT { FileType::Directory } else { FileType::RegularFile }
-}
-
-fn attributes(file: &FileAttributes) -> FileAttr {
-    let changed = modified(file);
-    FileAttr {
-        ino: INodeNo(file.inode.raw()),
-        size: file.size_bytes,
-        blocks: file.size_bytes.div_ceil(STAT_BLOCK_BYTES),
-        atime: changed,
-        mtime: changed,
-        ctime: changed,
-        crtime: changed,
-        kind: kind(file),
-        perm: u16::try_from(file.attributes.mode & 0o7777).expect("twelve bits"),
-        nlink: u32::from(file.has_name),
-        uid: file.attributes.uid,
-        gid: file.attributes.gid,
-        rdev: 0,
-        blksize: PREFERRED_BLOCK_BYTES,
-        flags: 0,
-    }
-}
-
-fn modified(file: &FileAttributes) -> SystemTime {
-    let whole = Duration::from_secs(file.attributes.mtime_seconds.unsigned_abs());
-    let seconds =
-        if file.attributes.mtime_seconds < 0 { UNIX_EPOCH.checked_sub(whole) } else { UNIX_EPOCH.checked_add(whole) };
-    let nanoseconds = Duration::from_nanos(u64::from(file.attributes.mtime_nanoseconds));
-    seconds.and_then(|seconds| seconds.checked_add(nanoseconds)).unwrap_or(UNIX_EPOCH)
 }

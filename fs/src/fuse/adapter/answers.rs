@@ -1,0 +1,86 @@
+//! What the file system says, in the words of the kernel.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use fuser::{Errno, FileAttr, FileType, FopenFlags, Generation, INodeNo, ReplyAttr, ReplyEntry, ReplyStatfs};
+
+use crate::filesystem::{Capacity, FileAttributes, FsError, Inode};
+
+/// How long the kernel believes a committed name and its attributes. Of a file being written it believes nothing.
+const COMMITTED_TTL: Duration = Duration::from_secs(1);
+/// Buffer size that programs are advised to use.
+const PREFERRED_BLOCK_BYTES: u32 = 1 << 20;
+/// Unit of `st_blocks`.
+const STAT_BLOCK_BYTES: u64 = 512;
+/// Unit of `statfs`.
+const STATFS_BLOCK_BYTES: u32 = 4096;
+
+pub(super) fn page_flags(keeps_pages: bool) -> FopenFlags {
+    if keeps_pages { FopenFlags::FOPEN_KEEP_CACHE } else { FopenFlags::empty() }
+}
+
+pub(super) fn errno(error: &FsError) -> Errno {
+    Errno::from_i32(error.errno() as i32)
+}
+
+pub(super) fn answer_entry(found: Result<FileAttributes, FsError>, reply: ReplyEntry) {
+    match found {
+        Ok(file) => reply.entry(&time_to_live(&file), &attributes(&file), Generation(0)),
+        Err(error) => reply.error(errno(&error)),
+    }
+}
+
+pub(super) fn answer_attributes(found: Result<FileAttributes, FsError>, reply: ReplyAttr) {
+    match found {
+        Ok(file) => reply.attr(&time_to_live(&file), &attributes(&file)),
+        Err(error) => reply.error(errno(&error)),
+    }
+}
+
+pub(super) const fn time_to_live(file: &FileAttributes) -> Duration {
+    if file.is_committed { COMMITTED_TTL } else { Duration::ZERO }
+}
+
+pub(super) fn kind(file: &FileAttributes) -> FileType {
+    if file.inode == Inode::ROOT { FileType::Directory } else { FileType::RegularFile }
+}
+
+pub(super) fn attributes(file: &FileAttributes) -> FileAttr {
+    let changed = modified(file);
+    FileAttr {
+        ino: INodeNo(file.inode.raw()),
+        size: file.size_bytes,
+        blocks: file.size_bytes.div_ceil(STAT_BLOCK_BYTES),
+        atime: changed,
+        mtime: changed,
+        ctime: changed,
+        crtime: changed,
+        kind: kind(file),
+        perm: u16::try_from(file.attributes.mode & 0o7777).expect("twelve bits"),
+        nlink: u32::from(file.has_name),
+        uid: file.attributes.uid,
+        gid: file.attributes.gid,
+        rdev: 0,
+        blksize: PREFERRED_BLOCK_BYTES,
+        flags: 0,
+    }
+}
+
+fn modified(file: &FileAttributes) -> SystemTime {
+    let whole = Duration::from_secs(file.attributes.mtime_seconds.unsigned_abs());
+    let seconds =
+        if file.attributes.mtime_seconds < 0 { UNIX_EPOCH.checked_sub(whole) } else { UNIX_EPOCH.checked_add(whole) };
+    let nanoseconds = Duration::from_nanos(u64::from(file.attributes.mtime_nanoseconds));
+    seconds.and_then(|seconds| seconds.checked_add(nanoseconds)).unwrap_or(UNIX_EPOCH)
+}
+
+pub(super) fn answer_capacity(capacity: Result<Capacity, FsError>, reply: ReplyStatfs) {
+    match capacity {
+        Ok(capacity) => {
+            let total = capacity.total_bytes / u64::from(STATFS_BLOCK_BYTES);
+            let free = capacity.free_bytes / u64::from(STATFS_BLOCK_BYTES);
+            reply.statfs(total, free, free, capacity.keys, 0, STATFS_BLOCK_BYTES, 255, STATFS_BLOCK_BYTES);
+        }
+        Err(error) => reply.error(errno(&error)),
+    }
+}

@@ -1,0 +1,45 @@
+use bytes::Bytes;
+use fuser::{FileHandle, INodeNo, ReplyData, ReplyWrite};
+
+use super::Adapter;
+use super::answers::errno;
+use crate::filesystem::{BlobStore, FsError};
+
+/// Writes up to this are done on the thread that read them, if nothing is in their way.
+const INLINE_WRITE_LIMIT_BYTES: usize = 64 << 10;
+
+/// Requests on the bytes of an open file.
+impl<S: BlobStore> Adapter<S> {
+    pub(super) fn read_bytes(&self, inode: INodeNo, handle: FileHandle, offset: u64, size: u32, reply: ReplyData) {
+        let files = self.files.clone();
+        let operation = async move { files.read(handle.0, offset, size as usize).await };
+        self.runner.run(Self::on_inode("read", inode), operation, move |read| match read {
+            Ok(bytes) => reply.data(&bytes),
+            Err(error) => reply.error(errno(&error)),
+        });
+    }
+
+    pub(super) fn write_bytes(
+        &self,
+        (inode, handle): (INodeNo, FileHandle),
+        offset: u64,
+        data: &[u8],
+        drops_privileges: bool,
+        reply: ReplyWrite,
+    ) {
+        let files = self.files.clone();
+        let length = data.len();
+        let data = Bytes::copy_from_slice(data);
+        let operation = async move { files.write(handle.0, offset, data, drops_privileges).await };
+        let answer = move |written: Result<(), FsError>| match written {
+            Ok(()) => reply.written(u32::try_from(length).expect("a request is shorter than its limit")),
+            Err(error) => reply.error(errno(&error)),
+        };
+        let subject = Self::on_inode("write", inode);
+        if length <= INLINE_WRITE_LIMIT_BYTES {
+            self.runner.run(subject, operation, answer);
+        } else {
+            self.runner.run_in_task(subject, operation, answer);
+        }
+    }
+}
