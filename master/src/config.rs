@@ -1,18 +1,28 @@
 //! What a master is started with.
 
+mod invalid_config;
+mod timing_config;
+
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
-use std::time::Duration;
 
 use bytesize::ByteSize;
-use cairn_codec::{InvalidLayout, Layout};
+use cairn_codec::Layout;
 use serde::Deserialize;
+
+pub use invalid_config::InvalidConfig;
+pub use timing_config::TimingConfig;
 
 use crate::nodes::NodeTiming;
 use crate::scheduler::Score;
 use crate::store::LogOptions;
 use crate::tenure::Settings;
+
+/// Entries between two snapshots that make sense: each writes the state's changes out, and a restart reads so many.
+const SNAPSHOT_EVERY_ENTRIES: RangeInclusive<u64> = 100..=1_000_000;
+/// Entries that may be kept.
+const KEEP_ENTRIES_LIMIT: u64 = 10_000_000;
 
 /// The configuration file of a master (TOML).
 #[derive(Debug, Clone, Deserialize)]
@@ -89,59 +99,6 @@ pub struct MemberConfig {
     pub address: String,
 }
 
-/// Times of everything that waits.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct TimingConfig {
-    /// How long a lease lasts without an extension.
-    #[serde(with = "humantime_serde")]
-    pub lease_period: Duration,
-    /// How often the lease is extended.
-    #[serde(with = "humantime_serde")]
-    pub lease_extension: Duration,
-    /// How much longer than the period a contender waits.
-    #[serde(with = "humantime_serde")]
-    pub lease_buffer: Duration,
-    /// Time from one heartbeat of a session to the next.
-    #[serde(with = "humantime_serde")]
-    pub session_heartbeat: Duration,
-    /// Silence after which a session ends.
-    #[serde(with = "humantime_serde")]
-    pub session_timeout: Duration,
-    /// Time from one heartbeat of a node to the next.
-    #[serde(with = "humantime_serde")]
-    pub node_heartbeat: Duration,
-    /// Silence after which nothing new is placed on a node.
-    #[serde(with = "humantime_serde")]
-    pub node_suspect: Duration,
-    /// Silence after which a node's chunks count as missing.
-    #[serde(with = "humantime_serde")]
-    pub node_dead: Duration,
-    /// How long a deleted blob stays, at least.
-    #[serde(with = "humantime_serde")]
-    pub collection_grace: Duration,
-    /// How long a dead node may be away before its chunks are rebuilt elsewhere.
-    #[serde(with = "humantime_serde")]
-    pub repair_grace: Duration,
-}
-
-impl Default for TimingConfig {
-    fn default() -> Self {
-        Self {
-            lease_period: Duration::from_secs(2),
-            lease_extension: Duration::from_millis(500),
-            lease_buffer: Duration::from_millis(300),
-            session_heartbeat: Duration::from_secs(1),
-            session_timeout: Duration::from_secs(30),
-            node_heartbeat: Duration::from_millis(500),
-            node_suspect: Duration::from_secs(2),
-            node_dead: Duration::from_secs(5),
-            collection_grace: Duration::from_secs(30),
-            repair_grace: Duration::from_mins(10),
-        }
-    }
-}
-
 fn default_layout() -> String {
     Layout::DEFAULT.to_string()
 }
@@ -152,49 +109,6 @@ fn default_cell_size() -> ByteSize {
 
 fn default_stripe_size() -> ByteSize {
     ByteSize::b(Layout::DEFAULT.stripe_size_bytes())
-}
-
-/// Entries between two snapshots that make sense: each writes the state's changes out, and a restart reads so many.
-const SNAPSHOT_EVERY_ENTRIES: RangeInclusive<u64> = 100..=1_000_000;
-/// Entries that may be kept.
-const KEEP_ENTRIES_LIMIT: u64 = 10_000_000;
-
-/// What is wrong with a configuration.
-#[derive(Debug, thiserror::Error)]
-pub enum InvalidConfig {
-    /// The layout is none.
-    #[error("layout: {0}")]
-    Layout(#[from] InvalidLayout),
-    /// The address cannot be listened at.
-    #[error("listen = {listen:?}: {why}")]
-    Listen {
-        /// As written.
-        listen: String,
-        /// What is wrong.
-        why: String,
-    },
-    /// The address is outside loopback.
-    #[error(
-        "listen = {listen:?} is reachable from other machines, and there is no authentication yet: anybody who reaches \
-         the port can read and delete everything. Listen at 127.0.0.1, or set insecure = true (--insecure) on a \
-         network that you trust"
-    )]
-    NotLoopback {
-        /// As written.
-        listen: String,
-    },
-    /// The group makes no sense.
-    #[error("members: {0}")]
-    Members(String),
-    /// Bounds of the log that cannot work.
-    #[error(
-        "log: snapshot_every_entries must be from {} to {}, keep_entries not less than it and at most {KEEP_ENTRIES_LIMIT}",
-        SNAPSHOT_EVERY_ENTRIES.start(), SNAPSHOT_EVERY_ENTRIES.end()
-    )]
-    Log,
-    /// Times that cannot work together.
-    #[error("timing: {0}")]
-    Timing(&'static str),
 }
 
 impl Config {
@@ -284,81 +198,4 @@ fn narrow(chunks: usize) -> u32 {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::{Config, InvalidConfig, LogOptions};
-    use std::time::Duration;
-
-    fn config(lines: &str) -> Config {
-        let members = "[[members]]\nid = 1\nname = \"master-1\"\naddress = \"127.0.0.1:7001\"\n";
-        let text = format!("id = 1\nname = \"master-1\"\ndir = \"d\"\n{lines}\n{members}");
-        toml::from_str(&text).unwrap()
-    }
-
-    #[test]
-    fn a_short_file_has_the_defaults() {
-        let config = config("listen = \"127.0.0.1:7001\"");
-        let settings = config.settings().unwrap();
-        assert_eq!(settings.default_layout, cairn_codec::Layout::DEFAULT);
-        assert_eq!(settings.session_timeout, Duration::from_secs(30));
-        assert_eq!(config.own_member().unwrap().address, "127.0.0.1:7001");
-        assert!(config.listen_address().unwrap().ip().is_loopback());
-    }
-
-    #[test]
-    fn every_field_can_be_written() {
-        let config = config(
-            "listen = \"127.0.0.1:0\"\nlayout = \"2+1\"\ncell_size = \"128KiB\"\nstripe_size = \"32MiB\"\n\
-             placement = \"best-fit\"\ntiming = { session_timeout = \"10s\", collection_grace = \"10s\" }",
-        );
-        let settings = config.settings().unwrap();
-        assert_eq!((settings.default_layout.data(), settings.default_layout.cell_size_bytes()), (2, 128 << 10));
-        assert_eq!(settings.session_timeout, Duration::from_secs(10));
-    }
-
-    #[test]
-    fn listening_outside_loopback_needs_a_word() {
-        let refused = config("listen = \"0.0.0.0:7001\"").listen_address().unwrap_err();
-        assert!(matches!(refused, InvalidConfig::NotLoopback { .. }));
-        assert!(refused.to_string().contains("--insecure"), "{refused}");
-        assert!(config("listen = \"0.0.0.0:7001\"\ninsecure = true").listen_address().is_ok());
-        assert!(matches!(config("listen = \"nonsense\"").listen_address(), Err(InvalidConfig::Listen { .. })));
-    }
-
-    #[test]
-    fn what_cannot_work_is_refused() {
-        let layout = config("listen = \"127.0.0.1:0\"\nlayout = \"0+2\"").settings();
-        assert!(matches!(layout, Err(InvalidConfig::Layout(_))));
-        let timing = config("listen = \"127.0.0.1:0\"\ntiming = { node_dead = \"1s\" }").settings();
-        assert!(matches!(timing, Err(InvalidConfig::Timing(_))));
-        let mut other = config("listen = \"127.0.0.1:0\"");
-        other.id = 7;
-        assert!(matches!(other.own_member(), Err(InvalidConfig::Members(_))));
-    }
-
-    #[test]
-    fn the_bounds_of_the_log_can_be_set_and_are_checked() {
-        let bounds = |keep: u64, every: u64| {
-            let log = format!("log = {{ keep_entries = {keep}, snapshot_every_entries = {every} }}");
-            config(&format!("listen = \"127.0.0.1:0\"\n{log}")).log_options()
-        };
-        assert_eq!(bounds(1000, 500).unwrap().keep_entries, 1000);
-        assert_eq!(config("listen = \"127.0.0.1:0\"").log_options().unwrap(), LogOptions::default());
-        for (keep, every) in [(1000, 0), (1000, 99), (499, 500), (u64::MAX, 500), (u64::MAX, u64::MAX)] {
-            assert!(matches!(bounds(keep, every), Err(InvalidConfig::Log)), "{keep} {every}");
-        }
-    }
-
-    #[test]
-    fn a_master_founds_a_group_or_joins_one() {
-        let joining = |lines: &str| -> Config {
-            let text = format!("id = 4\nname = \"master-4\"\ndir = \"d\"\nlisten = \"127.0.0.1:7004\"\n{lines}");
-            toml::from_str(&text).unwrap()
-        };
-        assert_eq!(joining("join = [\"a:1\"]").own_member().unwrap().address, "127.0.0.1:7004");
-        let named = joining("join = [\"a:1\"]\naddress = \"master-4.example:7004\"");
-        assert_eq!(named.own_member().unwrap().address, "master-4.example:7004");
-        assert!(matches!(joining("").own_member(), Err(InvalidConfig::Members(_))));
-        let both = config("listen = \"127.0.0.1:0\"\njoin = [\"a:1\"]");
-        assert!(matches!(both.own_member(), Err(InvalidConfig::Members(_))));
-    }
-}
+mod tests;
