@@ -9,7 +9,7 @@ pub mod group;
 pub mod jobs;
 pub mod keys;
 pub mod kv;
-mod layouts;
+pub mod layouts;
 mod lease;
 pub mod ledger;
 pub mod nodes;
