@@ -4,11 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use cairn_proto::MESSAGE_LIMIT_BYTES;
 use cairn_proto::transport::{self, Connector, TcpConnector};
-use cairn_proto::wire::key_value_server::KeyValueServer;
-use cairn_proto::wire::metadata_server::MetadataServer;
-use cairn_proto::wire::registry_server::RegistryServer;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
@@ -192,16 +188,9 @@ fn store_options(config: &Config, connector: Arc<dyn Connector>) -> Result<Store
 
 /// The services of a master, without those that masters serve to one another.
 pub(crate) fn routes(office: &Arc<Office>, group: Arc<dyn Group>) -> Routes {
-    let metadata = MetadataServer::new(MetadataService::new(Arc::clone(office), group))
-        .max_decoding_message_size(MESSAGE_LIMIT_BYTES)
-        .max_encoding_message_size(MESSAGE_LIMIT_BYTES);
-    let registry = RegistryServer::new(RegistryService::new(Arc::clone(office)))
-        .max_decoding_message_size(MESSAGE_LIMIT_BYTES)
-        .max_encoding_message_size(MESSAGE_LIMIT_BYTES);
-    let values = KeyValueServer::new(KeyValueService::new(Arc::clone(office)))
-        .max_decoding_message_size(MESSAGE_LIMIT_BYTES)
-        .max_encoding_message_size(MESSAGE_LIMIT_BYTES);
-    Routes::new(metadata).add_service(registry).add_service(values)
+    Routes::new(MetadataService::new(Arc::clone(office), group).into_server())
+        .add_service(RegistryService::new(Arc::clone(office)).into_server())
+        .add_service(KeyValueService::new(Arc::clone(office)).into_server())
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
-use cairn_proto::wire;
-use cairn_proto::wire::key_value_server::KeyValue;
+use cairn_proto::wire::key_value_server::{KeyValue, KeyValueServer};
+use cairn_proto::{MESSAGE_LIMIT_BYTES, wire};
 use tonic::{Request, Response, Status, async_trait};
 
 use super::desk::Desk;
@@ -16,6 +16,13 @@ impl KeyValueService {
     /// Served by whatever tenure the office has.
     pub fn new(office: Arc<Office>) -> Self {
         Self { desk: Desk::new(office) }
+    }
+
+    /// As a service for a server, with the limits of its messages set.
+    pub fn into_server(self) -> KeyValueServer<Self> {
+        KeyValueServer::new(self)
+            .max_decoding_message_size(MESSAGE_LIMIT_BYTES)
+            .max_encoding_message_size(MESSAGE_LIMIT_BYTES)
     }
 }
 

@@ -1,8 +1,8 @@
 use std::sync::Arc;
 
 use cairn_proto::ids::SessionId;
-use cairn_proto::wire;
-use cairn_proto::wire::metadata_server::Metadata;
+use cairn_proto::wire::metadata_server::{Metadata, MetadataServer};
+use cairn_proto::{MESSAGE_LIMIT_BYTES, wire};
 use tonic::{Request, Response, Status, async_trait};
 
 use super::desk::Desk;
@@ -22,6 +22,13 @@ impl MetadataService {
     /// Served by whatever tenure the office has; the group tells how the other masters are.
     pub fn new(office: Arc<Office>, group: Arc<dyn Group>) -> Self {
         Self { desk: Desk::new(office), group }
+    }
+
+    /// As a service for a server, with the limits of its messages set.
+    pub fn into_server(self) -> MetadataServer<Self> {
+        MetadataServer::new(self)
+            .max_decoding_message_size(MESSAGE_LIMIT_BYTES)
+            .max_encoding_message_size(MESSAGE_LIMIT_BYTES)
     }
 
     fn leader(&self) -> Result<wire::GetLeaderResponse, Failure> {

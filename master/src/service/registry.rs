@@ -1,8 +1,8 @@
 use std::sync::Arc;
 
 use cairn_proto::ids::{BootId, ClusterId, NodeId};
-use cairn_proto::wire::registry_server::Registry;
-use cairn_proto::{Refusal, wire};
+use cairn_proto::wire::registry_server::{Registry, RegistryServer};
+use cairn_proto::{MESSAGE_LIMIT_BYTES, Refusal, wire};
 use tonic::{Request, Response, Status, async_trait};
 
 use super::desk::Desk;
@@ -15,6 +15,13 @@ impl RegistryService {
     /// Served by whatever tenure the office has.
     pub fn new(office: Arc<Office>) -> Self {
         Self(Desk::new(office))
+    }
+
+    /// As a service for a server, with the limits of its messages set.
+    pub fn into_server(self) -> RegistryServer<Self> {
+        RegistryServer::new(self)
+            .max_decoding_message_size(MESSAGE_LIMIT_BYTES)
+            .max_encoding_message_size(MESSAGE_LIMIT_BYTES)
     }
 }
 
