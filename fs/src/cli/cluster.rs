@@ -68,6 +68,21 @@ impl ClusterArguments {
         Ok(connecting.await?)
     }
 
+    /// Connects, does one thing, and closes the session whatever came of it.
+    pub(crate) async fn with_client<T, E>(
+        &self,
+        purpose: &str,
+        act: impl AsyncFnOnce(&Client) -> Result<T, E>,
+    ) -> Result<T, Failure>
+    where
+        Failure: From<E>,
+    {
+        let client = self.connect(purpose).await?;
+        let outcome = act(&client).await;
+        client.close().await;
+        Ok(outcome?)
+    }
+
     /// Connects to the elected master, and lets no call take longer than `deadline`.
     pub(crate) async fn connect_within(&self, purpose: &str, deadline: Duration) -> Result<Client, Failure> {
         let mut options = self.client_options(purpose)?;

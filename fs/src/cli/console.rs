@@ -4,7 +4,7 @@ use std::io::{IsTerminal, Write};
 
 use serde::Serialize;
 
-use super::Failure;
+use super::{ExitStatus, Failure};
 
 /// Writes a line of data.
 pub(crate) fn line(text: impl std::fmt::Display) -> Result<(), Failure> {
@@ -17,6 +17,16 @@ pub(crate) fn json(value: &impl Serialize) -> Result<(), Failure> {
     let mut out = std::io::stdout().lock();
     serde_json::to_writer(&mut out, value).map_err(|error| Failure::Output(error.into()))?;
     writeln!(out).map_err(Failure::Output)
+}
+
+/// Writes what a command found out: as one line of JSON, or in words.
+pub(crate) fn answer<D: std::fmt::Display>(
+    as_json: bool,
+    value: &impl Serialize,
+    words: impl FnOnce() -> D,
+) -> Result<ExitStatus, Failure> {
+    if as_json { json(value) } else { line(words()) }?;
+    Ok(ExitStatus::Done)
 }
 
 /// Writes bytes of a blob.

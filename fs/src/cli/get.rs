@@ -31,10 +31,8 @@ impl GetArguments {
     pub(crate) async fn run(self) -> Result<ExitStatus, Failure> {
         let key = Key::try_from(self.key)?;
         let path = target_path(&key, self.file)?;
-        let client = self.cluster.connect("get").await?;
-        let result = fetch(&client, &key, &path).await;
-        client.close().await;
-        result.map(|()| ExitStatus::Done)
+        self.cluster.with_client("get", async |client| fetch(client, &key, &path).await).await?;
+        Ok(ExitStatus::Done)
     }
 }
 

@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::cluster::ClusterArguments;
 use super::{ExitStatus, Failure, console};
-use crate::client::ClientError;
+use crate::client::{Client, ClientError};
 
 /// Stands for standard input where a value is due.
 const STANDARD_INPUT: &str = "-";
@@ -100,10 +100,8 @@ impl KvArguments {
 impl GetValueArguments {
     async fn run(self) -> Result<ExitStatus, Failure> {
         let key = Key::try_from(self.key.as_str())?;
-        let client = self.cluster.connect("kv get").await?;
-        let found = client.get_value(&key).await;
-        client.close().await;
-        let value = found?.ok_or(ClientError::KeyNotFound { key: self.key.clone() })?;
+        let found = self.cluster.with_client("kv get", async |client| client.get_value(&key).await).await?;
+        let value = found.ok_or(ClientError::KeyNotFound { key: self.key.clone() })?;
         if self.json {
             console::json(&ValueShown::new(self.key, &value))?;
         } else {
@@ -126,13 +124,11 @@ impl ChangeArguments {
         let key = Key::try_from(self.key.as_str())?;
         let value = if self.value == STANDARD_INPUT { read_standard_input()? } else { self.value.into() };
         let size = value.len();
-        let client = self.cluster.connect("kv").await?;
-        let changed = match change {
+        let make = async |client: &Client| match change {
             Change::Put => client.put_value(&key, value).await,
             Change::Append => client.append_value(&key, value).await,
         };
-        client.close().await;
-        changed?;
+        self.cluster.with_client("kv", make).await?;
         if self.json {
             console::json(&Changed { key: self.key, size })?;
             console::flush()?;

@@ -54,10 +54,8 @@ impl LsArguments {
     }
 
     pub(crate) async fn run(self) -> Result<ExitStatus, Failure> {
-        let client = self.cluster.connect("ls").await?;
-        let result = self.list(&client).await;
-        client.close().await;
-        result.map(|()| ExitStatus::Done)
+        self.cluster.with_client("ls", async |client| self.list(client).await).await?;
+        Ok(ExitStatus::Done)
     }
 
     async fn list(&self, client: &Client) -> Result<(), Failure> {

@@ -39,16 +39,10 @@ impl AddArguments {
     }
 
     pub(crate) async fn run(self) -> Result<ExitStatus, Failure> {
-        let client = self.cluster.connect("master add").await?;
-        let added = self.add(&client).await;
-        client.close().await;
-        let added = added?;
-        if self.json {
-            console::json(&added)?;
-        } else {
-            console::line(format_args!("master {} ({}) is a {} now", added.id, added.name, added.role))?;
-        }
-        Ok(ExitStatus::Done)
+        let add = async |client: &Client| self.add(client).await;
+        let added = self.cluster.with_client("master add", add).await?;
+        let words = || format!("master {} ({}) is a {} now", added.id, added.name, added.role);
+        console::answer(self.json, &added, words)
     }
 
     async fn add(&self, client: &Client) -> Result<MasterLine, Failure> {

@@ -28,16 +28,10 @@ struct Leader {
 
 impl LeaderArguments {
     pub(crate) async fn run(self) -> Result<ExitStatus, Failure> {
-        let client = self.cluster.connect("master leader").await?;
-        let answer = client.leader().await;
-        client.close().await;
-        let leader = leader(answer?).ok_or_else(|| Failure::NotReady("no master is elected".to_owned()))?;
-        if self.json {
-            console::json(&leader)?;
-        } else {
-            console::line(format_args!("{} (epoch {}, until {})", leader.address, leader.epoch, leader.expires))?;
-        }
-        Ok(ExitStatus::Done)
+        let answer = self.cluster.with_client("master leader", async |client| client.leader().await).await?;
+        let leader = leader(answer).ok_or_else(|| Failure::NotReady("no master is elected".to_owned()))?;
+        let words = || format!("{} (epoch {}, until {})", leader.address, leader.epoch, leader.expires);
+        console::answer(self.json, &leader, words)
     }
 }
 

@@ -35,16 +35,9 @@ pub(crate) struct MasterLine {
 
 impl ListArguments {
     pub(crate) async fn run(self) -> Result<ExitStatus, Failure> {
-        let client = self.cluster.connect("master list").await?;
-        let masters = client.masters().await;
-        client.close().await;
-        let lines: Vec<MasterLine> = masters?.into_iter().map(MasterLine::from).collect();
-        if self.json {
-            console::json(&lines)?;
-        } else {
-            console::line(text(&lines))?;
-        }
-        Ok(ExitStatus::Done)
+        let masters = self.cluster.with_client("master list", async |client| client.masters().await).await?;
+        let lines: Vec<MasterLine> = masters.into_iter().map(MasterLine::from).collect();
+        console::answer(self.json, &lines, || text(&lines))
     }
 }
 

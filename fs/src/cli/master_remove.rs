@@ -32,15 +32,8 @@ impl RemoveArguments {
     }
 
     pub(crate) async fn run(self) -> Result<ExitStatus, Failure> {
-        let client = self.cluster.connect("master remove").await?;
-        let removed = client.remove_master(self.master).await;
-        client.close().await;
-        removed?;
-        if self.json {
-            console::json(&Removed { id: self.master, removed: true })?;
-        } else {
-            console::line(format_args!("master {} is removed for ever", self.master))?;
-        }
-        Ok(ExitStatus::Done)
+        let id = self.master;
+        self.cluster.with_client("master remove", async |client| client.remove_master(id).await).await?;
+        console::answer(self.json, &Removed { id, removed: true }, || format!("master {id} is removed for ever"))
     }
 }

@@ -43,17 +43,11 @@ impl TransferLeaderArguments {
     }
 
     pub(crate) async fn run(self) -> Result<ExitStatus, Failure> {
-        let client = self.cluster.connect("master transfer-leader").await?;
-        let elected = self.transfer(&client).await;
-        client.close().await;
-        let lease = elected?;
+        let transfer = async |client: &Client| self.transfer(client).await;
+        let lease = self.cluster.with_client("master transfer-leader", transfer).await?;
         let elected = Elected { id: lease.master, address: lease.address, epoch: lease.epoch };
-        if self.json {
-            console::json(&elected)?;
-        } else {
-            console::line(format_args!("master {} at {} is elected now", elected.id, elected.address))?;
-        }
-        Ok(ExitStatus::Done)
+        let words = || format!("master {} at {} is elected now", elected.id, elected.address);
+        console::answer(self.json, &elected, words)
     }
 
     async fn transfer(&self, client: &Client) -> Result<LeaderLease, Failure> {

@@ -3,6 +3,7 @@ use clap::Args;
 
 use super::cluster::ClusterArguments;
 use super::{ExitStatus, Failure};
+use crate::client::Client;
 
 /// `cairn mv`: renames a key, atomically replacing the new one.
 #[derive(Debug, Args)]
@@ -28,10 +29,8 @@ impl MvArguments {
 
     pub(crate) async fn run(self) -> Result<ExitStatus, Failure> {
         let (old, new) = (Key::try_from(self.old)?, Key::try_from(self.new)?);
-        let client = self.cluster.connect("mv").await?;
-        let result = client.rename(&old, &new, self.no_replace).await;
-        client.close().await;
-        result?;
+        let rename = async |client: &Client| client.rename(&old, &new, self.no_replace).await;
+        self.cluster.with_client("mv", rename).await?;
         Ok(ExitStatus::Done)
     }
 }

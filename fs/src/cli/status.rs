@@ -63,16 +63,9 @@ struct NodeLine {
 
 impl StatusArguments {
     pub(crate) async fn run(self) -> Result<ExitStatus, Failure> {
-        let client = self.cluster.connect("status").await?;
-        let status = client.status().await;
-        client.close().await;
-        let status = ClusterStatus::from(status?);
-        if self.json {
-            console::json(&status)?;
-        } else {
-            console::line(status.text())?;
-        }
-        Ok(ExitStatus::Done)
+        let status = self.cluster.with_client("status", async |client| client.status().await).await?;
+        let status = ClusterStatus::from(status);
+        console::answer(self.json, &status, || status.text())
     }
 }
 
