@@ -145,6 +145,7 @@ impl TargetSender {
                     self.drain().await?;
                 }
                 self.seal(&expected).await?;
+                // As above.
                 let _ = done.send(());
             }
         }
