@@ -41,6 +41,8 @@ struct State {
     next_serial: u64,
     next_sequence: u64,
     faults: Vec<(Call, ClientError)>,
+    /// Of commits that are carried out.
+    lost_answers: Vec<ClientError>,
     calls: BTreeMap<Call, usize>,
     open_segments: usize,
 }
@@ -76,6 +78,7 @@ impl FakeStore {
             next_serial: 1,
             next_sequence: 1,
             faults: Vec::new(),
+            lost_answers: Vec::new(),
             calls: BTreeMap::new(),
             open_segments: 0,
         })))
@@ -86,9 +89,15 @@ impl FakeStore {
         self.0.lock().faults.push((call, error));
     }
 
+    /// The next commit is carried out, and its answer does not come.
+    pub(crate) fn lose_answer_of_commit(&self, error: ClientError) {
+        self.0.lock().lost_answers.push(error);
+    }
+
     /// Whether each fault was met.
     pub(crate) fn all_faults_met(&self) -> bool {
-        self.0.lock().faults.is_empty()
+        let state = self.0.lock();
+        state.faults.is_empty() && state.lost_answers.is_empty()
     }
 
     /// Calls so far.
@@ -259,7 +268,8 @@ impl BlobStore for FakeStore {
         let bytes = state.gather(&commit);
         let stored =
             Stored { extents: commit.extents, digest: commit.digest, bytes, killed_by: commit.writer_killed_by_signal };
-        Ok(state.publish(commit.key, commit.blob, stored, commit.attributes))
+        let entry = state.publish(commit.key, commit.blob, stored, commit.attributes);
+        state.lost_answers.pop().map_or(Ok(entry), Err)
     }
 
     async fn discard(&self, sealed: &Segment) {

@@ -128,7 +128,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_request_is_answered_at_its_deadline_and_goes_on() {
+    async fn s42_a_request_is_answered_at_its_deadline_and_goes_on() {
         let runner = RequestRunner::new(Handle::current(), Duration::from_secs(30));
         let (answered, answer) = oneshot::channel();
         let (ended, end) = oneshot::channel();

@@ -2,10 +2,14 @@
 //!
 //! Without /dev/fuse these tests fail, unless `CAIRN_NO_FUSE=1` is set.
 
-use std::path::PathBuf;
+use std::ffi::CString;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
 use std::process::Output;
 
 use cairn_codec::Layout;
+use nix::fcntl::FallocateFlags;
+use nix::libc::{getxattr, removexattr, setxattr};
 use tempfile::TempDir;
 
 use super::{Mount, MountOptions};
@@ -139,6 +143,47 @@ async fn what_the_directory_is_not_for_is_refused() {
     mounted.fails("fallocate -l 100 a", "not supported").await;
     mounted.fails("truncate -s 2T a", "File too large").await;
     assert_eq!(mounted.succeeds("cat a; echo $(df --output=size . | tail -1)").await, "a\n1048576\n");
+    mounted.unmount().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn s35_the_access_time_is_not_kept() {
+    let Some(mounted) = mounted().await else { return };
+    mounted.succeeds("echo a > f; touch -m -d '2001-02-03 04:05:06 UTC' f; touch -a -d '2010-01-01 UTC' f").await;
+    assert_eq!(mounted.succeeds("cat f; stat -c '%Y %X' f").await, "a\n981173106 981173106\n");
+    mounted.unmount().await;
+}
+
+/// What setting, reading and removing an extended attribute of a file say.
+#[allow(unsafe_code)]
+fn try_extended_attributes(path: &Path) -> [nix::Result<()>; 3] {
+    let path = CString::new(path.as_os_str().as_bytes()).unwrap();
+    let (name, value) = (c"user.name", b"value");
+    let mut room = [0_u8; 16];
+    // SAFETY: both strings end in a zero byte, and each buffer is as long as is said; all live until the call is over.
+    let set = unsafe { setxattr(path.as_ptr(), name.as_ptr(), value.as_ptr().cast(), value.len(), 0) };
+    let set = nix::errno::Errno::result(set).map(drop);
+    // SAFETY: as above.
+    let read = unsafe { getxattr(path.as_ptr(), name.as_ptr(), room.as_mut_ptr().cast(), room.len()) };
+    let read = nix::errno::Errno::result(read).map(drop);
+    // SAFETY: as above.
+    let removed = unsafe { removexattr(path.as_ptr(), name.as_ptr()) };
+    [set, read, nix::errno::Errno::result(removed).map(drop)]
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn s40_extended_attributes_and_preallocation_are_not_supported() {
+    let Some(mounted) = mounted().await else { return };
+    mounted.succeeds("echo a > f").await;
+    let path = mounted.directory.path().join("f");
+    let tried = tokio::task::spawn_blocking(move || {
+        let file = std::fs::OpenOptions::new().write(true).open(&path).unwrap();
+        let reserved = nix::fcntl::fallocate(&file, FallocateFlags::empty(), 0, 100);
+        (try_extended_attributes(&path), reserved)
+    });
+    let refused = Err(nix::errno::Errno::EOPNOTSUPP);
+    assert_eq!(tried.await.unwrap(), ([refused; 3], refused));
+    assert_eq!(mounted.elsewhere("f").as_deref(), Some("a\n"));
     mounted.unmount().await;
 }
 

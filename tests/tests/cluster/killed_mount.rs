@@ -18,6 +18,27 @@ fn stored_bytes(cluster: &DevCluster) -> u64 {
 }
 
 #[test]
+fn s44_a_mount_that_died_is_cleared_by_the_next_at_the_same_place() {
+    if !fuse::is_usable() {
+        return;
+    }
+    let _machine = Machine::shared();
+    let cluster = DevCluster::start(ClusterOptions::small());
+    let kept = workload::random_file(&cluster.folder("source"), "kept", 1_000_000, 1);
+    let mount = cluster.mount("second");
+    tools::copy(&kept.path, mount.path()).expect_success();
+    mount.process().kill();
+    let dead = std::fs::read_dir(mount.path()).expect_err("nobody serves the directory");
+    assert_eq!(dead.raw_os_error(), Some(nix::libc::ENOTCONN), "{dead}");
+
+    let path = mount.path().to_str().unwrap();
+    cluster.run(&["mount", path, "--daemon"]).expect_success();
+    tools::assert_read_back(mount.path(), [&kept]);
+    cluster.run(&["umount", path]).expect_success();
+    assert!(!fuse::is_mounted(mount.path()), "two mounts were there, one above the other");
+}
+
+#[test]
 fn a_mount_killed_in_mid_copy_leaves_no_key_and_gives_its_space_back() {
     if !fuse::is_usable() {
         return;

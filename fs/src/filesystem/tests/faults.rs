@@ -98,6 +98,27 @@ async fn s20_what_a_release_cannot_commit_is_listed_as_lost() {
 }
 
 #[tokio::test]
+async fn s22_a_commit_without_an_answer_is_unknown_and_never_a_part() {
+    for arrives in [false, true] {
+        let kernel = Kernel::new();
+        kernel.store.put("f", b"old");
+        let handle = kernel.open("f", TRUNCATE).await.unwrap();
+        let bytes = pattern(2 * ROW + 5, 1);
+        kernel.write(handle, 0, &bytes).await.unwrap();
+        if arrives {
+            kernel.store.lose_answer_of_commit(unknown());
+        } else {
+            kernel.store.fail_next(Call::Commit, unknown());
+        }
+        assert_eq!(kernel.close(handle).await.unwrap_err().errno(), Errno::ETIMEDOUT);
+        assert!(kernel.store.all_faults_met());
+        let expected = if arrives { &bytes[..] } else { b"old" };
+        assert_eq!(kernel.elsewhere("f").unwrap(), expected);
+        assert_eq!(kernel.cat("f").await.unwrap(), expected);
+    }
+}
+
+#[tokio::test]
 async fn a_read_that_fails_spoils_nothing() {
     let kernel = Kernel::new();
     kernel.store.put("f", &pattern(2 * ROW, 1));

@@ -73,6 +73,39 @@ async fn s08_opening_before_the_release_gives_what_was_closed() {
 }
 
 #[tokio::test]
+async fn s10_reads_past_the_end_give_fewer_bytes_or_none() {
+    let kernel = Kernel::new();
+    let bytes = pattern(ROW + 10, 1);
+    kernel.store.put("committed", &bytes);
+    let committed = kernel.open("committed", READ).await.unwrap();
+    let being_written = kernel.open("written", WRITE).await.unwrap();
+    kernel.write(being_written, 0, &bytes).await.unwrap();
+    for handle in [committed, being_written] {
+        let read = async |offset, length| kernel.files.read(handle, offset, length).await.unwrap();
+        assert_eq!(read(ROW as u64, ROW).await, bytes[ROW..]);
+        assert_eq!(read(bytes.len() as u64 - 1, 2).await, bytes[bytes.len() - 1..]);
+        for offset in [bytes.len() as u64, bytes.len() as u64 + 1, 1 << 40] {
+            assert_eq!(read(offset, ROW).await, b""[..], "{offset}");
+        }
+        kernel.close(handle).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn s12_a_write_with_append_goes_to_the_end_wherever_that_is_by_then() {
+    let kernel = Kernel::new();
+    kernel.store.put("f", b"ab");
+    let appender = kernel.open("f", APPEND).await.unwrap();
+    let writer = kernel.open("f", WRITE).await.unwrap();
+    kernel.write(appender, 0, b"cd").await.unwrap();
+    kernel.write(writer, 6, b"x").await.unwrap();
+    kernel.write(appender, 1, b"end").await.unwrap();
+    kernel.close(writer).await.unwrap();
+    kernel.close(appender).await.unwrap();
+    assert_eq!(kernel.elsewhere("f").unwrap(), b"abcd\0\0xend");
+}
+
+#[tokio::test]
 async fn s11_bytes_never_written_are_zeros() {
     let kernel = Kernel::new();
     let handle = kernel.open("f", WRITE).await.unwrap();
@@ -279,6 +312,20 @@ async fn s29_a_file_replaced_while_being_written_is_unlinked() {
     kernel.close(loser).await.unwrap();
     assert_eq!(kernel.elsewhere("b").unwrap(), b"wins");
     assert_eq!(kernel.store.keys(), ["b"]);
+}
+
+#[tokio::test]
+async fn s35_mode_owner_group_and_modification_time_are_kept() {
+    let kernel = Kernel::new();
+    kernel.put("f", b"ab").await.unwrap();
+    let time = UNIX_EPOCH + Duration::new(981_173_106, 123_456_789);
+    let change = AttributeChange { mode: Some(0o640), uid: Some(3), gid: Some(4), mtime: Some(time), size_bytes: None };
+    kernel.change("f", change).await.unwrap();
+    for mount in [&kernel, &kernel.other_mount()] {
+        let kept = mount.stat("f").await.unwrap().attributes;
+        assert_eq!((kept.mode & 0o7777, kept.uid, kept.gid), (0o640, 3, 4));
+        assert_eq!((kept.mtime_seconds, kept.mtime_nanoseconds), (981_173_106, 123_456_789));
+    }
 }
 
 #[tokio::test]
