@@ -21,6 +21,7 @@ mod masters;
 mod memory_budget;
 mod nodes;
 mod open_segments;
+mod opened_ahead;
 mod options;
 mod outgoing;
 mod precondition;

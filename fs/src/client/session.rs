@@ -1,4 +1,5 @@
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -7,9 +8,10 @@ use cairn_codec::Layout;
 use cairn_proto::ids::{NodeId, SegmentId, SessionId, TransactionId};
 use cairn_proto::records::Key;
 use cairn_proto::wire;
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 use tokio_util::sync::CancellationToken;
 
+use super::opened_ahead::OpenedAhead;
 use super::request_slots::RequestSlots;
 use super::{ClientError, wire_layout};
 
@@ -22,6 +24,7 @@ pub(super) struct Session {
     requests: RequestSlots,
     last_transaction: AtomicU64,
     transactions: Mutex<BTreeMap<u64, Arc<OpenTransaction>>>,
+    opened_ahead: Mutex<OpenedAhead>,
     lost: CancellationToken,
 }
 
@@ -51,6 +54,7 @@ impl Session {
             requests: RequestSlots::new(id),
             last_transaction: AtomicU64::new(0),
             transactions: Mutex::default(),
+            opened_ahead: Mutex::default(),
             lost: CancellationToken::new(),
         })
     }
@@ -71,8 +75,15 @@ impl Session {
         &self.requests
     }
 
-    pub(super) fn next_transaction(&self) -> TransactionId {
-        TransactionId { session: self.id, sequence: self.last_transaction.fetch_add(1, Ordering::Relaxed) + 1 }
+    /// Numbers for transactions, never given out again.
+    pub(super) fn next_transactions(&self, count: u64) -> Range<TransactionId> {
+        let first = self.last_transaction.fetch_add(count, Ordering::Relaxed) + 1;
+        let id = |sequence| TransactionId { session: self.id, sequence };
+        id(first)..id(first + count)
+    }
+
+    pub(super) fn opened_ahead(&self) -> MutexGuard<'_, OpenedAhead> {
+        self.opened_ahead.lock()
     }
 
     /// The masters said that the session has expired: nothing of it can be committed any more.

@@ -15,12 +15,15 @@ use tokio::time::Instant;
 use super::connection::Connection;
 use super::found_blob::checked_entry;
 use super::masters::{Call, CallError};
+use super::opened_ahead::OpenedWrite;
 use super::session::{OpenTransaction, Session};
 use super::target::Target;
 use super::{BlobCommit, ClientError, Precondition, SegmentWriter, wire_layout};
 
 /// How long the masters are asked to forget a transaction; otherwise it ends with its session.
 const ABORT_DEADLINE: Duration = Duration::from_secs(3);
+/// How long the masters may take to open transactions that nobody waits for yet.
+const OPEN_AHEAD_DEADLINE: Duration = Duration::from_secs(1);
 const PEER: &str = "master";
 
 impl Connection {
@@ -30,8 +33,11 @@ impl Connection {
         precondition: Precondition,
         layout: Option<Layout>,
     ) -> Result<SegmentWriter, ClientError> {
-        let (session, id, answer) = self.open_transaction(key, precondition, layout).await?;
-        let (coder_layout, segment, targets) = self.check_opened(&answer, id)?;
+        let (session, opened) = match self.take_opened(key, precondition, layout).await? {
+            Some(found) => found,
+            None => self.open_transaction(key, precondition, layout).await?,
+        };
+        let OpenedWrite { id, segment, layout, targets } = opened;
         let transaction = Arc::new(OpenTransaction {
             id,
             segment,
@@ -41,8 +47,51 @@ impl Connection {
             sent_bytes_per_node: AtomicU64::new(0),
         });
         session.add(Arc::clone(&transaction));
-        let coder = self.coder(coder_layout);
-        Ok(SegmentWriter::new(Arc::clone(self), session, transaction, coder, targets))
+        Ok(SegmentWriter::new(Arc::clone(self), session, transaction, self.coder(layout), targets))
+    }
+
+    /// A transaction that was opened ahead, for a file that needs neither its name held nor its key compared.
+    async fn take_opened(
+        self: &Arc<Self>,
+        key: &Key,
+        precondition: Precondition,
+        layout: Option<Layout>,
+    ) -> Result<Option<(Arc<Session>, OpenedWrite)>, ClientError> {
+        if precondition != Precondition::None {
+            return Ok(None);
+        }
+        let layout = layout.or(self.options.layout);
+        let session = self.sessions.current(self.deadline()).await?;
+        let avoided = self.nodes.avoided_for_writing();
+        let (taken, to_ask_for) = {
+            let (mut ahead, now) = (session.opened_ahead(), Instant::now());
+            (ahead.take(layout, &avoided, now), ahead.to_ask_for(now))
+        };
+        if to_ask_for > 0 {
+            tokio::spawn(Arc::clone(self).open_ahead(Arc::clone(&session), key.clone(), layout, to_ask_for));
+        }
+        Ok(taken.map(|opened| (session, opened)))
+    }
+
+    /// Opens `count` transactions for whatever is written next. Those that are not used are never named to the
+    /// masters, which forget them for that.
+    async fn open_ahead(self: Arc<Self>, session: Arc<Session>, key: Key, layout: Option<Layout>, count: usize) {
+        const WHAT: &str = "open files ahead";
+        let since = Instant::now();
+        let ids = session.next_transactions(count as u64);
+        let further = u32::try_from(count - 1).expect("a batch is small");
+        let request = self.open_request(ids.start, &key, Precondition::None, layout, further);
+        let call = Call { what: WHAT, deadline: since + OPEN_AHEAD_DEADLINE, mutates: false };
+        let answer = self.masters.call(call, |mut master| {
+            let request = request.clone();
+            async move { master.open_transaction(request).await }
+        });
+        let opened = answer.await.map_err(|error| error.into_client_error(WHAT));
+        let opened = opened.and_then(|answer| self.check_all_opened(answer, ids.start));
+        // The next file asks by itself, and is told what is wrong.
+        let opened =
+            opened.inspect_err(|error| tracing::debug!(%error, "nothing was opened ahead")).unwrap_or_default();
+        session.opened_ahead().add(opened, layout, since);
     }
 
     /// In a new session if the one there was has expired: nothing was written in it yet.
@@ -51,25 +100,23 @@ impl Connection {
         key: &Key,
         precondition: Precondition,
         layout: Option<Layout>,
-    ) -> Result<(Arc<Session>, TransactionId, wire::OpenTransactionResponse), ClientError> {
+    ) -> Result<(Arc<Session>, OpenedWrite), ClientError> {
         const WHAT: &str = "open the key for writing";
         let call = Call { what: WHAT, deadline: self.deadline(), mutates: false };
         loop {
             let session = self.sessions.current(call.deadline).await?;
-            let id = session.next_transaction();
-            let request = wire::OpenTransactionRequest {
-                transaction: Some(id.into()),
-                key: key.as_str().to_owned(),
-                precondition: precondition.to_wire(),
-                layout: layout.or(self.options.layout).map(|layout| wire_layout::to_wire(&layout)),
-                avoid_nodes: self.nodes.avoided_for_writing().into_iter().map(NodeId::to_wire).collect(),
-            };
+            let id = session.next_transactions(1).start;
+            let request = self.open_request(id, key, precondition, layout.or(self.options.layout), 0);
             let answer = self.masters.call(call, |mut master| {
                 let request = request.clone();
                 async move { master.open_transaction(request).await }
             });
             match answer.await {
-                Ok(answer) => return Ok((session, id, answer)),
+                Ok(answer) => {
+                    let layout = wire_layout::from_wire(PEER, answer.layout.as_ref())?;
+                    let opened = self.check_opened(layout, &answer.segment, &answer.targets, id)?;
+                    return Ok((session, opened));
+                }
                 Err(CallError::Refused { refusal: Refusal::SessionExpired { .. }, .. })
                     if Instant::now() < call.deadline =>
                 {
@@ -80,19 +127,52 @@ impl Connection {
         }
     }
 
+    fn open_request(
+        &self,
+        id: TransactionId,
+        key: &Key,
+        precondition: Precondition,
+        layout: Option<Layout>,
+        further: u32,
+    ) -> wire::OpenTransactionRequest {
+        wire::OpenTransactionRequest {
+            transaction: Some(id.into()),
+            key: key.as_str().to_owned(),
+            precondition: precondition.to_wire(),
+            layout: layout.map(|layout| wire_layout::to_wire(&layout)),
+            avoid_nodes: self.nodes.avoided_for_writing().into_iter().map(NodeId::to_wire).collect(),
+            further,
+        }
+    }
+
+    /// All transactions of an answer, numbered from `first` on.
+    fn check_all_opened(
+        &self,
+        answer: wire::OpenTransactionResponse,
+        first: TransactionId,
+    ) -> Result<Vec<OpenedWrite>, ClientError> {
+        let layout = wire_layout::from_wire(PEER, answer.layout.as_ref())?;
+        let opened = std::iter::once(wire::OpenedSegment { segment: answer.segment, targets: answer.targets });
+        let sequences = first.sequence..;
+        let checked = opened.chain(answer.further).zip(sequences).map(|(opened, sequence)| {
+            self.check_opened(layout, &opened.segment, &opened.targets, TransactionId { sequence, ..first })
+        });
+        checked.collect()
+    }
+
     fn check_opened(
         &self,
-        answer: &wire::OpenTransactionResponse,
+        layout: Layout,
+        segment: &[u8],
+        targets: &[wire::NodeInfo],
         id: TransactionId,
-    ) -> Result<(Layout, SegmentId, Vec<Option<Target>>), ClientError> {
-        let layout = wire_layout::from_wire(PEER, answer.layout.as_ref())?;
-        let segment = SegmentId::from_wire(&answer.segment).map_err(|error| ClientError::protocol(PEER, error))?;
-        if answer.targets.len() != layout.chunks() {
-            let why = format!("{} targets for layout {layout}", answer.targets.len());
+    ) -> Result<OpenedWrite, ClientError> {
+        let segment = SegmentId::from_wire(segment).map_err(|error| ClientError::protocol(PEER, error))?;
+        if targets.len() != layout.chunks() {
+            let why = format!("{} targets for layout {layout}", targets.len());
             return Err(ClientError::protocol(PEER, why));
         }
-        let targets = answer.targets.iter().enumerate();
-        let targets = targets.map(|(chunk, node)| self.target(node, chunk, segment, id));
+        let targets = targets.iter().enumerate().map(|(chunk, node)| self.target(node, chunk, segment, id));
         let targets = targets.collect::<Result<Vec<_>, _>>()?;
         let mut distinct = HashSet::new();
         if !targets.iter().flatten().all(|target| distinct.insert(target.node)) {
@@ -101,7 +181,7 @@ impl Connection {
         if layout.chunks() - distinct.len() > wire_layout::missing_allowed(&layout) {
             return Err(ClientError::protocol(PEER, format!("{} targets for layout {layout}", distinct.len())));
         }
-        Ok((layout, segment, targets))
+        Ok(OpenedWrite { id, segment, layout, targets })
     }
 
     fn target(

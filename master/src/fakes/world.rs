@@ -117,6 +117,7 @@ impl World {
             precondition: exclusive.then_some(absent),
             layout: None,
             avoid_nodes: Vec::new(),
+            further: 0,
         };
         self.tenure.open_transaction(request.try_into()?).await
     }

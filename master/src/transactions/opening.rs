@@ -2,7 +2,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use cairn_codec::Layout;
-use cairn_proto::ids::{BootId, NodeId, SegmentId, TransactionId};
+use cairn_proto::ids::{BootId, IncarnationId, NodeId, SegmentId, TransactionId};
 use cairn_proto::records::{ChunkPlace, Key};
 use cairn_proto::{Refusal, wire};
 use futures_util::future::join_all;
@@ -23,6 +23,8 @@ use crate::stripes::Stripes;
 const PLACEMENT_TRIES: usize = 4;
 /// Nodes that a client may ask to avoid.
 const AVOIDED_LIMIT: usize = 255;
+/// Further transactions that one request may open.
+const FURTHER_LIMIT: u32 = 16;
 
 /// A request to open a transaction, as far as it can be checked by itself.
 #[derive(Debug, Clone, PartialEq)]
@@ -37,6 +39,8 @@ pub struct OpenRequest {
     pub layout: Option<Layout>,
     /// Nodes that just failed this client.
     pub avoid: Vec<NodeId>,
+    /// Transactions to open besides, for keys that the client has not named yet.
+    pub further: u32,
 }
 
 impl TryFrom<wire::OpenTransactionRequest> for OpenRequest {
@@ -47,12 +51,16 @@ impl TryFrom<wire::OpenTransactionRequest> for OpenRequest {
         if request.avoid_nodes.len() > AVOIDED_LIMIT {
             return Err(invalid("too many nodes to avoid"));
         }
+        if request.further > FURTHER_LIMIT {
+            return Err(invalid("too many further transactions"));
+        }
         Ok(Self {
             transaction: request.transaction.ok_or_else(|| invalid("transaction is missing"))?.into(),
             key: request.key.try_into()?,
             precondition: request.precondition.try_into()?,
             layout: request.layout.as_ref().map(checked_layout).transpose()?,
             avoid: request.avoid_nodes.iter().map(|id| NodeId::from_wire(id)).collect::<Result<_, _>>()?,
+            further: request.further,
         })
     }
 }
@@ -97,16 +105,57 @@ impl Opener {
         self.check_precondition(&request)?;
         self.nodes.first_round().await;
         let layout = request.layout.unwrap_or(self.default_layout);
-        let targets = self.targets(&request, &layout).await?;
-        let answer = wire::OpenTransactionResponse {
-            segment: SegmentId::generate().to_wire(),
-            layout: Some(wire_layout(&layout)),
-            targets: targets.iter().map(|target| self.target_info(*target)).collect::<Result<_, _>>()?,
-        };
-        claim.opened(self.opened(&request.key, exclusive, &layout, &answer)?);
-        // A session that ended meanwhile has had its transactions forgotten before this one was added.
-        self.sessions.table().check(id.session).inspect_err(|_| drop(self.table.remove(id)))?;
+        let placed = self.placed(&request, &layout).await?;
+        let further = self.open_further(&request, &layout).await;
+        let wire::OpenedSegment { segment, targets } = placed.clone();
+        let answer = wire::OpenTransactionResponse { segment, layout: Some(wire_layout(&layout)), targets, further };
+        claim.opened(OpenTransaction {
+            exclusive,
+            answer: Some(answer.clone()),
+            ..self.opened(&request.key, &layout, &placed)?
+        });
+        // A session that ended meanwhile has had its transactions forgotten before these were added.
+        self.sessions.table().check(id.session).inspect_err(|_| self.table.remove_session(id.session))?;
         Ok(answer)
+    }
+
+    /// Opens transactions for keys that are not known yet: as many as were asked for, or as can be. One that its
+    /// client does not use goes unnamed by heartbeats, and is forgotten for that.
+    async fn open_further(&self, request: &OpenRequest, layout: &Layout) -> Vec<wire::OpenedSegment> {
+        let mut further = Vec::new();
+        let TransactionId { session, sequence } = request.transaction;
+        let numbers = (1..=u64::from(request.further)).map_while(|ahead| sequence.checked_add(ahead));
+        for id in numbers.map(|sequence| TransactionId { session, sequence }) {
+            match self.open_one_further(id, request, layout).await {
+                Ok(opened) => further.push(opened),
+                Err(error) => {
+                    tracing::debug!(transaction = %id, ?error, "not opened ahead");
+                    break;
+                }
+            }
+        }
+        further
+    }
+
+    async fn open_one_further(
+        &self,
+        id: TransactionId,
+        request: &OpenRequest,
+        layout: &Layout,
+    ) -> Result<wire::OpenedSegment, Failure> {
+        let Begun::New(claim) = self.table.begin(id, &request.key, false)? else {
+            return Err(Refusal::InvalidRequest { why: format!("transaction {id} is open already") }.into());
+        };
+        let placed = self.placed(request, layout).await?;
+        claim.opened(self.opened(&request.key, layout, &placed)?);
+        Ok(placed)
+    }
+
+    /// A new segment on nodes that have admitted the session.
+    async fn placed(&self, request: &OpenRequest, layout: &Layout) -> Result<wire::OpenedSegment, Failure> {
+        let targets = self.targets(request, layout).await?;
+        let targets = targets.iter().map(|target| self.target_info(*target)).collect::<Result<_, _>>()?;
+        Ok(wire::OpenedSegment { segment: SegmentId::generate().to_wire(), targets })
     }
 
     fn check_precondition(&self, request: &OpenRequest) -> Result<(), Failure> {
@@ -158,29 +207,20 @@ impl Opener {
         Ok(wire::NodeInfo { boot: boot.to_wire(), ..info })
     }
 
-    fn opened(
-        &self,
-        key: &Key,
-        exclusive: bool,
-        layout: &Layout,
-        answer: &wire::OpenTransactionResponse,
-    ) -> Result<OpenTransaction, Refusal> {
-        let mut places = Vec::with_capacity(answer.targets.len());
-        for target in answer.targets.iter().filter(|target| !target.id.is_empty()) {
-            let node = NodeId::from_wire(&target.id)?;
-            places.push(ChunkPlace {
-                node,
-                incarnation: cairn_proto::ids::IncarnationId::from_wire(&target.incarnation)?,
-            });
+    fn opened(&self, key: &Key, layout: &Layout, placed: &wire::OpenedSegment) -> Result<OpenTransaction, Refusal> {
+        let mut places = Vec::with_capacity(placed.targets.len());
+        for target in placed.targets.iter().filter(|target| !target.id.is_empty()) {
+            let (node, incarnation) = (NodeId::from_wire(&target.id)?, IncarnationId::from_wire(&target.incarnation)?);
+            places.push(ChunkPlace { node, incarnation });
         }
         Ok(OpenTransaction {
-            segment: SegmentId::from_wire(&answer.segment)?,
+            segment: SegmentId::from_wire(&placed.segment)?,
             key: key.clone(),
-            exclusive,
+            exclusive: false,
             places,
             sent_bytes: 0,
             cell_size_bytes: layout.cell_size_bytes() as u64,
-            answer: Some(answer.clone()),
+            answer: None,
             last_named: self.clock.now(),
         })
     }

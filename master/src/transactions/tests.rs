@@ -4,9 +4,10 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use bytes::Bytes;
-use cairn_proto::ids::{BootId, NodeId, SegmentId, SessionId};
+use cairn_proto::ids::{BootId, NodeId, SegmentId, SessionId, TransactionId};
 use cairn_proto::{Refusal, wire};
 
+use super::OpenRequest;
 use crate::fakes::{World, refusal};
 
 fn nodes_of(opened: &wire::OpenTransactionResponse) -> HashSet<Bytes> {
@@ -151,11 +152,42 @@ async fn nodes_to_avoid_are_avoided_where_others_serve() {
         precondition: None,
         layout: None,
         avoid_nodes: avoid.iter().map(|number| NodeId::from_bytes([*number; 16]).to_wire()).collect(),
+        further: 0,
     };
     let opened = world.tenure.open_transaction(request(1, &[4]).try_into().unwrap()).await.unwrap();
     assert!(!nodes_of(&opened).contains(&NodeId::from_bytes([4; 16]).to_wire()));
     let opened = world.tenure.open_transaction(request(2, &[1, 2, 3]).try_into().unwrap()).await.unwrap();
     assert_eq!(nodes_of(&opened).len(), 6);
+}
+
+#[tokio::test(start_paused = true)]
+async fn further_transactions_have_segments_and_room_of_their_own_and_hold_no_name() {
+    let world = World::new(6).await;
+    let session = world.session().await;
+    let absent = wire::Precondition { condition: Some(wire::precondition::Condition::Absent(wire::Absent {})) };
+    let request = |further| wire::OpenTransactionRequest {
+        transaction: Some(wire::TransactionId { session: session.0, sequence: 1 }),
+        key: "a".into(),
+        precondition: Some(absent.clone()),
+        further,
+        ..Default::default()
+    };
+    let refused = OpenRequest::try_from(request(17));
+    assert!(matches!(refused, Err(Refusal::InvalidRequest { .. })));
+    let opened = world.tenure.open_transaction(request(3).try_into().unwrap()).await.unwrap();
+    assert_eq!(opened.further.len(), 3);
+    let mut segments: HashSet<_> = opened.further.iter().map(|further| further.segment.clone()).collect();
+    segments.insert(opened.segment.clone());
+    assert_eq!(segments.len(), 4);
+    let node = NodeId::from_bytes([1; 16]);
+    let one = world.tenure.transactions().reserved_bytes(node) / 4;
+    assert!(one > 0);
+    // The first ends: its name is free, the others stay.
+    world.tenure.transactions().remove(TransactionId { session, sequence: 1 });
+    world.open(session, 5, "a", true).await.unwrap();
+    assert_eq!(world.tenure.transactions().reserved_bytes(node), 4 * one);
+    let again = world.tenure.open_transaction(request(3).try_into().unwrap()).await;
+    assert!(matches!(again, Err(crate::failure::Failure::Refused(Refusal::KeyExists { .. }))));
 }
 
 fn named(

@@ -10,7 +10,7 @@ use super::reservation::reserved_bytes;
 pub struct OpenTransaction {
     /// The segment it writes.
     pub segment: SegmentId,
-    /// The key it will commit under.
+    /// The key it will commit under; of one opened ahead, until its session names it, the key that was being opened.
     pub key: Key,
     /// Whether the key must not exist, and is held for it until it ends.
     pub exclusive: bool,
@@ -20,7 +20,7 @@ pub struct OpenTransaction {
     pub sent_bytes: u64,
     /// Smallest reservation on each of them.
     pub cell_size_bytes: u64,
-    /// What the client was told. `None`: an earlier master told it.
+    /// What the client was told. `None`: an earlier master told it, or it was told with another transaction.
     pub answer: Option<wire::OpenTransactionResponse>,
     /// Last time that its session named it, or its opening.
     pub last_named: Instant,

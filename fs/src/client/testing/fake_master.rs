@@ -34,6 +34,7 @@ pub(in crate::client) struct State {
     pub(in crate::client) segments: HashMap<SegmentId, wire::Segment>,
     pub(in crate::client) sessions: Vec<u64>,
     pub(in crate::client) replies: HashMap<(u64, u64), wire::CommitBlobResponse>,
+    pub(in crate::client) openings_received: usize,
     pub(in crate::client) commits_received: usize,
     pub(in crate::client) aborted: Vec<wire::TransactionId>,
     pub(in crate::client) heartbeats: Vec<wire::HeartbeatRequest>,
@@ -66,6 +67,7 @@ impl FakeMaster {
             segments: HashMap::new(),
             sessions: Vec::new(),
             replies: HashMap::new(),
+            openings_received: 0,
             commits_received: 0,
             aborted: Vec::new(),
             heartbeats: Vec::new(),
@@ -209,7 +211,8 @@ impl Metadata for Service {
         self.admit().await?;
         let request = request.into_inner();
         self.check_session(request.transaction.unwrap().session)?;
-        let state = self.state.lock();
+        let mut state = self.state.lock();
+        state.openings_received += 1;
         let exclusive = request.precondition.is_some_and(|precondition| {
             matches!(precondition.condition, Some(wire::precondition::Condition::Absent(_)))
         });
@@ -221,8 +224,10 @@ impl Metadata for Service {
         let avoided = |node: &wire::NodeInfo| request.avoid_nodes.contains(&node.id);
         let mut targets: Vec<_> = state.nodes.iter().filter(|node| !avoided(node)).cloned().collect();
         targets.resize(chunks, wire::NodeInfo::default());
-        let segment = SegmentId::generate().to_wire();
-        Ok(Response::new(wire::OpenTransactionResponse { segment, layout: Some(layout), targets }))
+        let opened = || wire::OpenedSegment { segment: SegmentId::generate().to_wire(), targets: targets.clone() };
+        let wire::OpenedSegment { segment, targets } = opened();
+        let further = (0..request.further).map(|_| opened()).collect();
+        Ok(Response::new(wire::OpenTransactionResponse { segment, layout: Some(layout), targets, further }))
     }
 
     async fn abort_transaction(

@@ -1,3 +1,4 @@
+use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -47,6 +48,25 @@ async fn a_small_blob_takes_one_request_at_each_node_it_touches() {
     let one = vec!["seal"];
     let none = Vec::new();
     assert_eq!(requests, [one.clone(), none.clone(), none.clone(), none, one.clone(), one]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn files_written_one_after_the_other_are_opened_ahead() {
+    const FILES: usize = 40;
+    let cluster = FakeCluster::start(small_layout()).await;
+    let client = cluster.client().await;
+    let mut segments = HashSet::new();
+    for file in 0..FILES {
+        let name = format!("file {file}");
+        put(&client, &name, &bytes(1000 + file)).await.unwrap();
+        let found = find(&client, &name).await;
+        segments.insert(found.segments()[0].id);
+        assert_eq!(read_all(&client.reader(found)).await.unwrap(), bytes(1000 + file));
+    }
+    assert_eq!(segments.len(), FILES);
+    assert!(cluster.master.state.lock().openings_received < FILES);
+    let taken = client.begin(&key("file 0"), Precondition::Absent, None).await;
+    assert!(matches!(taken, Err(ClientError::KeyExists { .. })), "a name is held by the masters alone");
 }
 
 #[tokio::test(flavor = "multi_thread")]
