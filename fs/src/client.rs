@@ -35,6 +35,7 @@ mod session;
 mod sessions;
 mod target;
 mod target_sender;
+mod target_state;
 mod target_stream;
 #[cfg(test)]
 mod testing;

@@ -6,7 +6,7 @@ mod world;
 
 pub(crate) use node_service::FakeNodeService;
 pub(crate) use nodes::FakeNodes;
-pub(crate) use world::{World, refusal, settings, written};
+pub(crate) use world::{World, kept, refusal, settings, written};
 
 use std::sync::Arc;
 

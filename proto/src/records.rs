@@ -1,11 +1,13 @@
 //! Records as both sides use them: checked, with typed ids. The wire form is in [`crate::wire`].
 
 mod blob;
+mod kept_contents;
 mod key;
 mod node;
 mod segment;
 
 pub use blob::{Blob, BlobState, Extent};
+pub use kept_contents::{KEPT_CONTENTS_LIMIT_BYTES, KeptContents};
 pub use key::{Attributes, InvalidKey, KEY_LIMIT_BYTES, Key, KeyEntry};
 pub use node::Node;
 pub use segment::{Chunk, ChunkPlace, Segment};

@@ -1,7 +1,7 @@
 mod chunk_status;
 
 use cairn_codec::Digest;
-use cairn_proto::records::Key;
+use cairn_proto::records::{Extent, Key, Segment};
 use clap::Args;
 use serde::Serialize;
 
@@ -53,6 +53,17 @@ struct ExtentStatus {
     first_row: u64,
     rows: u64,
     size: u64,
+    kept_by: Keeper,
+}
+
+/// Who has the bytes of an extent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+enum Keeper {
+    /// The storage nodes, in chunks.
+    Nodes,
+    /// The masters, with the record of the segment.
+    Masters,
 }
 
 impl StatArguments {
@@ -72,7 +83,8 @@ impl BlobStatus {
     fn of(key: &Key, found: &FoundBlob) -> Self {
         let (blob, attributes) = (found.blob(), found.entry().attributes);
         let layout = found.layout();
-        let chunks: Vec<Vec<ChunkStatus>> = found.segments().iter().map(|segment| chunks_of(found, segment)).collect();
+        let on_nodes = found.segments().iter().filter(|segment| segment.contents.is_none());
+        let chunks: Vec<Vec<ChunkStatus>> = on_nodes.map(|segment| chunks_of(found, segment)).collect();
         Self {
             key: key.to_string(),
             uuid: blob.id.to_string(),
@@ -94,6 +106,7 @@ impl BlobStatus {
                     first_row: extent.first_row,
                     rows: extent.rows,
                     size: extent.length_bytes,
+                    kept_by: keeper(found, extent),
                 })
                 .collect(),
             chunks: chunks.into_iter().flatten().collect(),
@@ -114,6 +127,13 @@ impl BlobStatus {
             format!("Layout   {layout}"),
             format!("Extents  {}", self.extents.len()),
         ];
+        let kept = self.extents.iter().filter(|extent| extent.kept_by == Keeper::Masters).count();
+        if kept > 0 {
+            lines.push(format!(
+                "Kept     {} by the masters, on no node",
+                if kept == self.extents.len() { "whole" } else { "in part" }
+            ));
+        }
         lines.extend(self.spare.map(spare_line));
         lines.extend(self.writer_killed_by_signal.map(|signal| format!("Writer   was killed by signal {signal}")));
         if !self.chunks.is_empty() {
@@ -139,6 +159,11 @@ impl BlobStatus {
     }
 }
 
+fn keeper(found: &FoundBlob, extent: &Extent) -> Keeper {
+    let by_masters = |segment: &Segment| segment.id == extent.segment && segment.contents.is_some();
+    if found.segments().iter().any(by_masters) { Keeper::Masters } else { Keeper::Nodes }
+}
+
 fn spare_line(spare: i64) -> String {
     match spare {
         0.. => format!("Spare    {spare} more chunks may be lost"),
@@ -149,7 +174,7 @@ fn spare_line(spare: i64) -> String {
 #[cfg(test)]
 mod tests {
     use super::chunk_status::{ChunkState, ChunkStatus};
-    use super::{BlobStatus, ExtentStatus};
+    use super::{BlobStatus, ExtentStatus, Keeper};
 
     #[test]
     fn the_fields_that_programs_read_are_these() {
@@ -166,7 +191,13 @@ mod tests {
             serial: 3,
             writer_killed_by_signal: None,
             spare: Some(2),
-            extents: vec![ExtentStatus { segment: "s".to_owned(), first_row: 0, rows: 1, size: 9 }],
+            extents: vec![ExtentStatus {
+                segment: "s".to_owned(),
+                first_row: 0,
+                rows: 1,
+                size: 9,
+                kept_by: Keeper::Nodes,
+            }],
             chunks: vec![ChunkStatus {
                 segment: "s".to_owned(),
                 index: 5,
@@ -182,7 +213,7 @@ mod tests {
             concat!(
                 r#"{"key":"k","uuid":"u","size":9,"digest":"d","layout":"4+2","cell_size":65536,"#,
                 r#""stripe_size":67108864,"mode":"0644","mtime":"t","serial":3,"writer_killed_by_signal":null,"#,
-                r#""spare":2,"extents":[{"segment":"s","first_row":0,"rows":1,"size":9}],"#,
+                r#""spare":2,"extents":[{"segment":"s","first_row":0,"rows":1,"size":9,"kept_by":"nodes"}],"#,
                 r#""chunks":[{"segment":"s","index":5,"kind":"code","node":"node-5","address":null,"#,
                 r#""state":"down","size":10}]}"#
             )

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use cairn_codec::{Digest, Layout, Piece, row_digest};
+use cairn_proto::records::KeptContents;
 use parking_lot::Mutex;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
@@ -35,7 +36,7 @@ struct HeldCell {
 /// Where the payload of a cell comes from.
 #[derive(Debug, Clone)]
 enum CellSource {
-    Cached(Bytes),
+    Here(Bytes),
     Slot(Arc<CellSlot>),
 }
 
@@ -129,10 +130,13 @@ impl BlobReader {
         }
         let (row, chunk) = cell;
         let place = found.place(layout, row);
+        if let Some(contents) = &found.segments()[place.segment].contents {
+            return CellSource::Here(kept_cell(contents, layout, place.row, chunk));
+        }
         let chunk = u8::try_from(chunk).expect("a layout has at most 255 chunks");
         let key = CellKey { segment: found.segments()[place.segment].id, row: place.row, chunk };
         if let Some(payload) = self.connection.cache.get(&key) {
-            return CellSource::Cached(payload);
+            return CellSource::Here(payload);
         }
         let (slot, filler) = self.connection.slots.join(key);
         wanted.entry(row).or_default().extend(filler);
@@ -215,7 +219,7 @@ impl BlobReader {
 impl CellSource {
     async fn payload(&self) -> Option<Result<Bytes, ClientError>> {
         match self {
-            Self::Cached(payload) => Some(Ok(payload.clone())),
+            Self::Here(payload) => Some(Ok(payload.clone())),
             Self::Slot(slot) => slot.wait().await,
         }
     }
@@ -223,6 +227,14 @@ impl CellSource {
     fn is_broken(&self) -> bool {
         matches!(self, Self::Slot(slot) if slot.is_broken())
     }
+}
+
+/// A data cell of a segment that the masters keep; the row is one that the segment has.
+fn kept_cell(contents: &KeptContents, layout: &Layout, row: u64, chunk: usize) -> Bytes {
+    let length = contents.bytes().len();
+    let row_start = usize::try_from(row).unwrap_or(length).saturating_mul(layout.row_size_bytes());
+    let start = row_start.saturating_add(chunk * layout.cell_size_bytes()).min(length);
+    contents.bytes().slice(start..length.min(start + layout.cell_size_bytes()))
 }
 
 fn cell_of(piece: &Piece) -> (u64, usize) {

@@ -2,6 +2,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cairn_codec::Layout;
+use cairn_proto::records::KEPT_CONTENTS_LIMIT_BYTES;
 use cairn_proto::transport::{Connector, TcpConnector};
 use cairn_proto::wire::Label;
 
@@ -20,6 +21,9 @@ pub struct ClientOptions {
     pub unanswered_limit: Duration,
     /// Layout of new blobs; `None`: the cluster's default.
     pub layout: Option<Layout>,
+    /// Up to this length, a segment written at one go is kept by the masters, in its record, instead of on nodes; 0:
+    /// none is. At most [`KEPT_CONTENTS_LIMIT_BYTES`].
+    pub kept_contents_bytes: usize,
     /// Where this client is, widest failure domain first; nodes near it are read from first.
     pub locality: Vec<Label>,
     /// Bytes of encoded cells waiting to be sent, over all segments.
@@ -50,6 +54,7 @@ impl ClientOptions {
             deadline: DEADLINE,
             unanswered_limit: DEADLINE,
             layout: None,
+            kept_contents_bytes: KEPT_CONTENTS_LIMIT_BYTES,
             locality: Vec::new(),
             write_memory_bytes: WRITE_MEMORY_BYTES,
             read_memory_bytes: READ_MEMORY_BYTES,

@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use bytes::{Bytes, BytesMut};
 use cairn_codec::{Coder, Layout};
 use cairn_proto::ids::{SegmentId, TransactionId};
-use cairn_proto::records::Segment;
+use cairn_proto::records::{KEPT_CONTENTS_LIMIT_BYTES, KeptContents, Segment};
 use futures_util::future::join_all;
 use lru::LruCache;
 use tokio::sync::OwnedSemaphorePermit;
@@ -17,6 +17,7 @@ use super::row_encoder::{CellMark, EncodedCell, encode_row};
 use super::sent_rows::SentRows;
 use super::session::{OpenTransaction, Session};
 use super::target::{Target, TargetFailure};
+use super::target_state::TargetState;
 use super::target_stream::TargetStream;
 use super::{ClientError, unsealed_row, wire_layout};
 
@@ -28,7 +29,7 @@ const REMEMBERED_ROWS: NonZeroUsize = NonZeroUsize::new(64).expect("not 0");
 /// Rows count from 0 in this segment and may be written in any order and again before the seal. At the
 /// seal, rows 0 to some n must all have been written, all but the last of them full. A row written
 /// again with fewer bytes keeps its old length in the segment, filled up with zeros: shorten the
-/// extent, not the row.
+/// extent, not the row. A segment of one short row is kept by the masters, and nothing of it is sent to a node.
 #[derive(Debug)]
 pub struct SegmentWriter {
     parts: Option<Parts>,
@@ -45,34 +46,8 @@ pub(super) struct Parts {
     accounts: Vec<ChunkAccount>,
     rows: SentRows,
     remembered: LruCache<u64, Vec<CellMark>>,
-}
-
-/// Where the cells of one chunk go.
-#[derive(Debug)]
-pub(super) enum TargetState {
-    /// The segment opened with this hole.
-    Hole,
-    /// No cell of the chunk exists yet.
-    Quiet(Target),
-    /// Cells were sent.
-    Started(Target, TargetStream),
-}
-
-impl TargetState {
-    fn target(&self) -> Option<&Target> {
-        match self {
-            Self::Hole => None,
-            Self::Quiet(target) | Self::Started(target, _) => Some(target),
-        }
-    }
-
-    fn failure(&self) -> Option<TargetFailure> {
-        match self {
-            Self::Hole => Some(TargetFailure::NotPlaced),
-            Self::Quiet(_) => None,
-            Self::Started(_, stream) => stream.failure().cloned(),
-        }
-    }
+    /// Row 0 while it is the only one, and so short that the masters may keep it: it is sent nowhere yet.
+    unsent: Option<Bytes>,
 }
 
 impl std::fmt::Debug for Parts {
@@ -93,7 +68,8 @@ impl SegmentWriter {
         let targets = targets.into_iter().map(|target| target.map_or(TargetState::Hole, TargetState::Quiet)).collect();
         let accounts = vec![ChunkAccount::default(); layout.chunks()];
         let (rows, remembered) = (SentRows::new(layout), LruCache::new(REMEMBERED_ROWS));
-        let parts = Parts { connection, session, transaction, coder, targets, accounts, rows, remembered };
+        let parts =
+            Parts { connection, session, transaction, coder, targets, accounts, rows, remembered, unsent: None };
         Self { parts: Some(parts), failed: None }
     }
 
@@ -124,11 +100,12 @@ impl SegmentWriter {
     pub async fn read_row(&mut self, row: u64, row_length: usize) -> Result<Bytes, ClientError> {
         self.check()?;
         let parts = self.parts_mut();
-        let Some(length) = parts.rows.length(row).filter(|length| row_length <= *length) else {
-            return Err(ClientError::InvalidRequest {
-                why: format!("row {row} has no {row_length} bytes to read back"),
-            });
-        };
+        let missing =
+            || ClientError::InvalidRequest { why: format!("row {row} has no {row_length} bytes to read back") };
+        if let Some(bytes) = parts.unsent.as_ref().filter(|bytes| row == 0 && row_length <= bytes.len()) {
+            return Ok(bytes.slice(..row_length));
+        }
+        let length = parts.rows.length(row).filter(|length| row_length <= *length).ok_or_else(missing)?;
         let bytes = unsealed_row::read(parts, row, length).await;
         self.keep(bytes).map(|bytes| bytes.slice(..row_length))
     }
@@ -179,13 +156,29 @@ impl Drop for SegmentWriter {
 }
 
 impl Parts {
-    async fn write_row(&mut self, row: u64, data: Bytes) -> Result<(), ClientError> {
+    /// The first row waits if the masters may keep it, until the seal or until it is not short or alone any more.
+    async fn write_row(&mut self, row: u64, mut data: Bytes) -> Result<(), ClientError> {
         let layout = *self.coder.layout();
         let last_row = layout.row_count(layout.largest_length_bytes());
         if data.is_empty() || data.len() > layout.row_size_bytes() || row >= last_row {
             let why = format!("row {row} of {} bytes in a segment of layout {layout}", data.len());
             return Err(ClientError::InvalidRequest { why });
         }
+        if row == 0 && self.rows.is_empty() {
+            data = fill_up(data, self.unsent.as_ref().map_or(0, Bytes::len));
+            if data.len() <= self.connection.options.kept_contents_bytes.min(KEPT_CONTENTS_LIMIT_BYTES) {
+                self.unsent = Some(data);
+                return Ok(());
+            }
+        } else if let Some(first) = self.unsent.clone() {
+            self.send_row(0, first).await?;
+        }
+        self.send_row(row, data).await?;
+        self.unsent = None;
+        Ok(())
+    }
+
+    async fn send_row(&mut self, row: u64, data: Bytes) -> Result<(), ClientError> {
         let old_length = self.rows.length(row);
         let replaced = match old_length {
             Some(length) => self.marks(row, length).await?,
@@ -286,6 +279,10 @@ impl Parts {
     }
 
     async fn seal(&mut self) -> Result<Segment, ClientError> {
+        let layout = wire_layout::to_wire(self.coder.layout());
+        if let Some(contents) = self.unsent.take().and_then(KeptContents::new) {
+            return Ok(Segment::kept(self.transaction.segment, layout, contents, self.transaction.id));
+        }
         let length_bytes =
             self.rows.segment_length().map_err(|error| ClientError::InvalidRequest { why: error.to_string() })?;
         if length_bytes == 0 {
@@ -304,9 +301,10 @@ impl Parts {
         });
         Ok(Segment {
             id: self.transaction.segment,
-            layout: wire_layout::to_wire(self.coder.layout()),
+            layout,
             length_bytes,
             chunks: chunks.collect(),
+            contents: None,
             uses: 0,
             version: 0,
             transaction: self.transaction.id,

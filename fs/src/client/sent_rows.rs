@@ -17,6 +17,10 @@ impl SentRows {
         Self { layout, full: BTreeMap::new(), short: BTreeMap::new() }
     }
 
+    pub(super) fn is_empty(&self) -> bool {
+        self.full.is_empty() && self.short.is_empty()
+    }
+
     /// User bytes of a row as it was written last; `None` if it never was.
     pub(super) fn length(&self, row: u64) -> Option<usize> {
         if let Some(length) = self.short.get(&row) {

@@ -7,7 +7,8 @@ use futures_util::future::join_all;
 use super::ClientError;
 use super::chunk_request::{ChunkFailure, ChunkStream, ExpectedCell};
 use super::row_gather::{RowGather, Standing, Step};
-use super::segment_writer::{Parts, TargetState};
+use super::segment_writer::Parts;
+use super::target_state::TargetState;
 
 /// The `length` bytes of a row written before.
 pub(super) async fn read(parts: &Parts, row: u64, length: usize) -> Result<Bytes, ClientError> {

@@ -351,7 +351,6 @@ impl OpenSegment for FakeSegment {
         );
         let length_bytes = rows.values().map(|bytes| bytes.len() as u64).sum();
         self.store.0.lock().segments.insert(self.id, Arc::new(rows.into_values().collect()));
-        let no_chunk = Chunk { place: None, cells: 0, length_bytes: 0, digest: [0; 32] };
         Ok(Segment {
             id: self.id,
             layout: wire::Layout {
@@ -361,7 +360,8 @@ impl OpenSegment for FakeSegment {
                 stripe_size_bytes: self.layout.stripe_size_bytes(),
             },
             length_bytes,
-            chunks: vec![no_chunk; self.layout.chunks()],
+            chunks: vec![Chunk::default(); self.layout.chunks()],
+            contents: None,
             uses: 0,
             version: 0,
             transaction: self.transaction,

@@ -66,7 +66,9 @@ impl Blobs {
     }
 
     fn written_to(&self, request: &CommitRequest) -> Vec<ChunkPlace> {
-        let Some((sealed, _)) = &request.sealed else { return Vec::new() };
+        // Of a segment that is kept with its record, nothing was sent to the nodes it might have been written to.
+        let sealed = request.sealed.as_ref().filter(|(sealed, _)| sealed.contents.is_none());
+        let Some((sealed, _)) = sealed else { return Vec::new() };
         let open = self.transactions.get(sealed.transaction).filter(|open| open.segment == sealed.id);
         open.map(|open| open.places).unwrap_or_default()
     }

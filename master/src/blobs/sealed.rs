@@ -13,7 +13,8 @@ use crate::state::State;
 use crate::store::{Command, Expected};
 
 /// Refuses unless the segment may be sealed by this commit, and puts what that rests on into the command: no chunk
-/// missing but the few that may be, each other one on a node of its own, registered, in the life that sealed it.
+/// missing but the few that may be, each other one on a node of its own, registered, in the life that sealed it; or
+/// none at all, the bytes being kept with the record.
 pub(super) fn check_sealed(
     state: &State<'_>,
     client: SessionId,
@@ -27,7 +28,9 @@ pub(super) fn check_sealed(
     if segment.uses != 0 || segment.length_bytes == 0 || segment.length_bytes > layout.largest_length_bytes() {
         return Err(invalid("a segment to seal has uses 0 and a length that its layout can hold".to_owned()).into());
     }
-    check_chunks(segment, layout)?;
+    if segment.contents.is_none() {
+        check_chunks(segment, layout)?;
+    }
     check_places(state, segment, command)?;
     let aborted = keys::aborted(client, segment.id);
     if state.exists(&aborted)? || state.exists(&keys::segment(segment.id))? {

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use cairn_proto::ids::{BlobId, IncarnationId, NodeId, SegmentId, SessionId};
 use cairn_proto::{Refusal, wire};
 
-use crate::fakes::{World, refusal};
+use crate::fakes::{World, kept, refusal};
 use crate::keys;
 use crate::store::{Epoch, Store};
 
@@ -46,6 +46,32 @@ async fn a_committed_blob_is_found_whole_and_listed() {
         world.tenure.blobs().list(wire::ListRequest { pattern: "?".into(), ..Default::default() }).await.unwrap();
     assert_eq!(page.keys, [wire::ListedKey { key: "a".into(), entry: reply.entry }]);
     assert!(world.tenure.transactions().is_empty(), "the commit ends the transaction");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_segment_kept_with_its_record_needs_no_node() {
+    let world = World::new(6).await;
+    let session = world.session().await;
+    let opened = world.open(session, 1, "a", false).await.unwrap();
+    let request = kept(session, 1, "a", &opened, b"some bytes");
+    world.tenure.blobs().commit(request.clone()).await.unwrap();
+    let world = world.elect_again().await;
+    let found = world.look_up("a").await.unwrap();
+    assert_eq!((&found.segments[0].contents[..], found.segments[0].uses), (&b"some bytes"[..], 1));
+    assert!(found.nodes.is_empty());
+    assert_eq!((world.count(keys::REPAIRS), world.count(keys::GARBAGE)), (0, 0));
+    assert!(world.tenure.transactions().is_empty(), "the commit ends the transaction");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_kept_segment_whose_bytes_were_changed_on_the_way_is_refused() {
+    let world = World::new(6).await;
+    let session = world.session().await;
+    let opened = world.open(session, 1, "a", false).await.unwrap();
+    let mut request = kept(session, 1, "a", &opened, b"some bytes");
+    sealed(&mut request).contents = Bytes::from_static(b"same bytes");
+    assert!(matches!(refusal(world.tenure.blobs().commit(request).await), Refusal::InvalidRequest { .. }));
+    assert_eq!((world.count(keys::BLOBS), world.count(keys::SEGMENTS)), (0, 0));
 }
 
 #[tokio::test(start_paused = true)]

@@ -2,7 +2,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cairn_codec::Layout;
-use cairn_proto::ids::{BlobId, NodeId, SegmentId, SessionId};
+use cairn_proto::ids::{BlobId, NodeId, SegmentId, SessionId, TransactionId};
+use cairn_proto::records::{KeptContents, Segment};
 use cairn_proto::{Refusal, wire};
 
 use super::{FakeNodes, elected_store};
@@ -234,10 +235,38 @@ pub(crate) fn written(
             uses: 0,
             version: 0,
             transaction: Some(wire::TransactionId { session: session.0, sequence }),
+            ..wire::Segment::default()
         }),
         size_bytes,
         digest: vec![9; 32].into(),
         attributes: Some(wire::Attributes { mode: 0o644, ..wire::Attributes::default() }),
         writer_killed_by_signal: 0,
+    }
+}
+
+/// The request to commit `contents` as a segment that the masters keep, of an opened transaction on which nothing
+/// was written to nodes.
+pub(crate) fn kept(
+    session: SessionId,
+    sequence: u64,
+    key: &str,
+    opened: &wire::OpenTransactionResponse,
+    contents: &'static [u8],
+) -> wire::CommitBlobRequest {
+    let segment = SegmentId::from_wire(&opened.segment).unwrap();
+    let bytes = KeptContents::new(bytes::Bytes::from_static(contents)).unwrap();
+    let transaction = TransactionId { session, sequence };
+    let sealed = Segment::kept(segment, opened.layout.unwrap(), bytes, transaction);
+    let length_bytes = contents.len() as u64;
+    wire::CommitBlobRequest {
+        request: Some(wire::RequestId { client: session.0, sequence, lowest_unanswered: sequence }),
+        key: key.to_owned(),
+        blob: BlobId::generate().to_wire(),
+        extents: vec![wire::Extent { segment: opened.segment.clone(), first_row: 0, rows: 1, length_bytes }],
+        sealed: Some((&sealed).into()),
+        size_bytes: length_bytes,
+        digest: vec![9; 32].into(),
+        attributes: Some(wire::Attributes { mode: 0o644, ..wire::Attributes::default() }),
+        ..wire::CommitBlobRequest::default()
     }
 }

@@ -70,7 +70,9 @@ fn release(state: &State<'_>, id: SegmentId, command: &mut Command) -> Result<()
             places.push(place);
         }
     }
-    command.put_if(keys::garbage(id), encode(&garbage_record(places)), unchanged(before.as_ref()));
+    if !places.is_empty() {
+        command.put_if(keys::garbage(id), encode(&garbage_record(places)), unchanged(before.as_ref()));
+    }
     Ok(())
 }
 

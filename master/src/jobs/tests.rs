@@ -6,7 +6,7 @@ use cairn_proto::ids::{IncarnationId, SegmentId, SessionId};
 use cairn_proto::wire;
 
 use super::Collection;
-use crate::fakes::World;
+use crate::fakes::{World, kept};
 use crate::keys;
 
 const GRACE: Duration = Duration::from_secs(11);
@@ -39,6 +39,20 @@ async fn a_deleted_blob_goes_after_the_grace_everywhere() {
     assert_eq!(world.nodes.holders(segment(&request)), 6, "the grace is not over");
     pass_grace(&world, &mut job, session).await;
     assert_eq!(world.nodes.holders(segment(&request)), 0);
+    let left = [keys::BLOBS, keys::SEGMENTS, keys::DELETED, keys::GARBAGE].map(|prefix| world.count(prefix));
+    assert_eq!(left, [0, 0, 0, 0]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_blob_that_the_masters_keep_goes_without_an_order_to_any_node() {
+    let world = World::new(6).await;
+    let session = world.session().await;
+    let opened = world.open(session, 1, "a", false).await.unwrap();
+    world.tenure.blobs().commit(kept(session, 1, "a", &opened, b"some bytes")).await.unwrap();
+    let mut job = world.tenure.collection();
+    world.delete(session, 2, "a").await.unwrap();
+    world.heartbeat(session).unwrap();
+    pass_grace(&world, &mut job, session).await;
     let left = [keys::BLOBS, keys::SEGMENTS, keys::DELETED, keys::GARBAGE].map(|prefix| world.count(prefix));
     assert_eq!(left, [0, 0, 0, 0]);
 }

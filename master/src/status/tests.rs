@@ -5,7 +5,7 @@ use std::time::Duration;
 use cairn_proto::ids::IncarnationId;
 use cairn_proto::wire;
 
-use crate::fakes::World;
+use crate::fakes::{World, kept};
 
 async fn redundancy(world: &World) -> (Vec<(u32, u64)>, u64) {
     tokio::time::advance(Duration::from_secs(2)).await;
@@ -100,5 +100,17 @@ async fn an_empty_blob_is_as_safe_as_the_metadata() {
         ..Default::default()
     };
     world.tenure.blobs().commit(request).await.unwrap();
+    assert_eq!(redundancy(&world).await, (vec![(2, 1)], 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_blob_that_the_masters_keep_is_as_safe_as_the_metadata() {
+    let world = World::new(6).await;
+    let session = world.session().await;
+    let opened = world.open(session, 1, "a", false).await.unwrap();
+    world.tenure.blobs().commit(kept(session, 1, "a", &opened, b"some bytes")).await.unwrap();
+    for number in 1..=6 {
+        lose(&world, number).await;
+    }
     assert_eq!(redundancy(&world).await, (vec![(2, 1)], 0));
 }

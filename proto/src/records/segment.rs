@@ -1,6 +1,6 @@
 use bytes::Bytes;
 
-use super::{digest, missing};
+use super::{KeptContents, digest, missing};
 use crate::ids::{IncarnationId, NodeId, SegmentId, TransactionId};
 use crate::{Refusal, wire};
 
@@ -14,7 +14,9 @@ pub struct ChunkPlace {
 }
 
 /// One chunk of a sealed segment.
-#[derive(Debug, Clone, PartialEq, Eq)]
+///
+/// The default has no cell, and needs no node.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Chunk {
     /// `None`: a hole that awaits repair.
     pub place: Option<ChunkPlace>,
@@ -45,12 +47,24 @@ pub struct Segment {
     pub length_bytes: u64,
     /// One for each of the layout's data and code chunks, in order.
     pub chunks: Vec<Chunk>,
+    /// All its bytes, if the masters keep them. Then no chunk has cells.
+    pub contents: Option<KeptContents>,
     /// Blobs, live or awaiting collection, that have an extent in it.
     pub uses: u64,
     /// Raised by each re-pointing of a chunk.
     pub version: u64,
     /// The transaction that wrote it.
     pub transaction: TransactionId,
+}
+
+impl Segment {
+    /// A segment whose bytes the masters keep, with nothing on nodes.
+    #[must_use]
+    pub fn kept(id: SegmentId, layout: wire::Layout, contents: KeptContents, transaction: TransactionId) -> Self {
+        let chunks = (0..layout.data + layout.code).map(|_| Chunk::default()).collect();
+        let length_bytes = contents.bytes().len() as u64;
+        Self { id, layout, length_bytes, chunks, contents: Some(contents), uses: 0, version: 0, transaction }
+    }
 }
 
 impl TryFrom<wire::Chunk> for Chunk {
@@ -93,11 +107,20 @@ impl TryFrom<wire::Segment> for Segment {
                 why: format!("segment with {} chunks of layout {}+{}", chunks.len(), layout.data, layout.code),
             });
         }
+        let contents = KeptContents::from_wire(segment.contents, segment.contents_crc32c)?;
+        if let Some(contents) = &contents {
+            let has_chunks = chunks.iter().any(|chunk| chunk.cells > 0 || chunk.place.is_some());
+            if has_chunks || contents.bytes().len() as u64 != segment.length_bytes {
+                let why = "segment with bytes kept in its record that are not all of it, or on nodes too".to_owned();
+                return Err(Refusal::InvalidRequest { why });
+            }
+        }
         Ok(Self {
             id: SegmentId::from_wire(&segment.id)?,
             layout,
             length_bytes: segment.length_bytes,
             chunks,
+            contents,
             uses: segment.uses,
             version: segment.version,
             transaction: segment.transaction.ok_or_else(|| missing("transaction of a segment"))?.into(),
@@ -107,6 +130,7 @@ impl TryFrom<wire::Segment> for Segment {
 
 impl From<&Segment> for wire::Segment {
     fn from(segment: &Segment) -> Self {
+        let (contents, contents_crc32c) = KeptContents::to_wire(segment.contents.as_ref());
         Self {
             id: segment.id.to_wire(),
             layout: Some(segment.layout),
@@ -115,6 +139,54 @@ impl From<&Segment> for wire::Segment {
             uses: segment.uses,
             version: segment.version,
             transaction: Some(segment.transaction.into()),
+            contents,
+            contents_crc32c,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::KEPT_CONTENTS_LIMIT_BYTES;
+    use super::*;
+
+    fn kept(bytes: &'static [u8]) -> wire::Segment {
+        let layout = wire::Layout { data: 4, code: 2, cell_size_bytes: 4096, stripe_size_bytes: 1 << 20 };
+        let contents = KeptContents::new(Bytes::from_static(bytes)).unwrap();
+        let transaction = wire::TransactionId { session: 1, sequence: 1 }.into();
+        wire::Segment::from(&Segment::kept(SegmentId::generate(), layout, contents, transaction))
+    }
+
+    #[test]
+    fn a_segment_with_its_bytes_is_read_as_it_was_written() {
+        let segment = Segment::try_from(kept(b"some bytes")).unwrap();
+        assert_eq!(segment.contents.as_ref().unwrap().bytes(), &b"some bytes"[..]);
+        assert_eq!((segment.length_bytes, segment.chunks.len()), (10, 6));
+        assert_eq!(Segment::try_from(wire::Segment::from(&segment)), Ok(segment));
+    }
+
+    #[test]
+    fn kept_bytes_that_were_changed_are_refused() {
+        let changed = wire::Segment { contents: Bytes::from_static(b"same bytes"), ..kept(b"some bytes") };
+        assert!(Segment::try_from(changed).unwrap_err().to_string().contains("checksum"));
+    }
+
+    #[test]
+    fn kept_bytes_are_all_of_a_small_segment_and_nowhere_else() {
+        let longer = wire::Segment { length_bytes: 11, ..kept(b"some bytes") };
+        let mut placed = kept(b"some bytes");
+        placed.chunks[0].cells = 1;
+        placed.chunks[0].digest = vec![0; 32].into();
+        let large = vec![1; KEPT_CONTENTS_LIMIT_BYTES + 1];
+        let crc32c = crc32c::crc32c(&large);
+        let large = wire::Segment {
+            length_bytes: large.len() as u64,
+            contents: large.into(),
+            contents_crc32c: crc32c,
+            ..kept(b"some bytes")
+        };
+        for refused in [longer, placed, large] {
+            assert!(matches!(Segment::try_from(refused), Err(Refusal::InvalidRequest { .. })));
         }
     }
 }

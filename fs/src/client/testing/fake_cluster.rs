@@ -27,7 +27,7 @@ impl FakeCluster {
 
     pub(in crate::client) fn options(&self) -> ClientOptions {
         let options = ClientOptions::new(vec![self.master.address.clone()], "test");
-        ClientOptions { deadline: Duration::from_secs(10), cache_bytes: 0, ..options }
+        ClientOptions { deadline: Duration::from_secs(10), kept_contents_bytes: 0, cache_bytes: 0, ..options }
     }
 
     pub(in crate::client) async fn client(&self) -> Client {

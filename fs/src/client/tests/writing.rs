@@ -4,11 +4,12 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use cairn_codec::Layout;
 use cairn_proto::Refusal;
+use cairn_proto::records::KEPT_CONTENTS_LIMIT_BYTES;
 use proptest::prelude::{ProptestConfig, prop_assert_eq, proptest};
 
 use super::small_layout;
 use crate::client::testing::{FakeCluster, FakeNode, NodeFault, bytes, find, key, put, read_all};
-use crate::client::{ClientError, Precondition};
+use crate::client::{Client, ClientError, ClientOptions, Precondition};
 
 /// What the design allows for a copy while one node is stopped.
 const STOPPED_NODE_LIMIT: Duration = Duration::from_secs(6);
@@ -48,6 +49,60 @@ async fn a_small_blob_takes_one_request_at_each_node_it_touches() {
     let one = vec!["seal"];
     let none = Vec::new();
     assert_eq!(requests, [one.clone(), none.clone(), none.clone(), none, one.clone(), one]);
+}
+
+/// A client of which the masters keep small segments.
+async fn keeping(cluster: &FakeCluster) -> Client {
+    let options = ClientOptions { kept_contents_bytes: KEPT_CONTENTS_LIMIT_BYTES, ..cluster.options() };
+    Client::connect(options).await.unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_blob_of_a_page_is_kept_by_the_masters() {
+    let cluster = FakeCluster::start(small_layout()).await;
+    let client = keeping(&cluster).await;
+    let lengths = [1, 100, 4095, 4096];
+    for length in lengths {
+        put(&client, &format!("{length} bytes"), &bytes(length)).await.unwrap();
+    }
+    assert!(cluster.nodes.iter().all(|node| node.requests().is_empty()));
+    put(&client, "on nodes", &bytes(4097)).await.unwrap();
+    assert!(find(&client, "on nodes").await.segments()[0].contents.is_none());
+    cluster.nodes.iter().for_each(|node| node.fail(NodeFault::Dead));
+    for length in lengths {
+        let found = find(&client, &format!("{length} bytes")).await;
+        assert_eq!(read_all(&client.reader(found)).await.unwrap(), bytes(length));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_short_row_that_grows_or_is_followed_goes_to_the_nodes_after_all() {
+    let layout = small_layout();
+    let cluster = FakeCluster::start(layout).await;
+    let client = keeping(&cluster).await;
+    let content = bytes(2 * layout.row_size_bytes());
+    let (first, second) = content.split_at(layout.row_size_bytes());
+    // Each case: the rows written, in order, and what is read back of row 0 in between.
+    for (written, expected) in [
+        (vec![(0, &first[..100]), (0, &first[..300]), (0, &first[..5000])], 5000),
+        (vec![(0, &first[..100]), (1, &second[..50]), (0, first)], first.len() + 50),
+        (vec![(1, &second[..50]), (0, first)], first.len() + 50),
+    ] {
+        let mut segment = client.begin(&key("key"), Precondition::None, None).await.unwrap();
+        for (row, data) in written {
+            segment.write_row(row, Bytes::copy_from_slice(data)).await.unwrap();
+            let read = segment.read_row(row, data.len()).await.unwrap();
+            assert_eq!(read, data);
+        }
+        let sealed = segment.seal().await.unwrap();
+        assert_eq!((sealed.contents, sealed.length_bytes), (None, expected as u64));
+    }
+    let mut segment = client.begin(&key("key"), Precondition::None, None).await.unwrap();
+    segment.write_row(0, Bytes::copy_from_slice(&first[..300])).await.unwrap();
+    segment.write_row(0, Bytes::from_static(b"again")).await.unwrap();
+    let sealed = segment.seal().await.unwrap();
+    let kept = sealed.contents.unwrap();
+    assert_eq!((&kept.bytes()[..5], &kept.bytes()[5..]), (&b"again"[..], &[0; 295][..]), "a row keeps its length");
 }
 
 #[tokio::test(flavor = "multi_thread")]
