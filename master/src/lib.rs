@@ -3,6 +3,7 @@
 pub mod blobs;
 pub mod clock;
 mod config;
+mod environment;
 pub mod failure;
 mod garbage;
 pub mod group;
@@ -32,4 +33,5 @@ pub mod transactions;
 mod fakes;
 
 pub use config::{Config, InvalidConfig, LogConfig, MemberConfig, TimingConfig};
-pub use server::{Master, RunError, run};
+pub use environment::Environment;
+pub use server::{Master, RunError, run, run_in};

@@ -4,20 +4,19 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use cairn_proto::transport::{self, Connector, TcpConnector};
+use cairn_proto::transport::{self, Connector};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
 
-use crate::clock::SystemClock;
+use crate::clock::WallClock;
 use crate::config::{Config, InvalidConfig};
+use crate::environment::Environment;
 use crate::group::Group;
 use crate::nodes::GrpcNodeClient;
 use crate::office::Office;
 use crate::service::{AdminService, KeyValueService, MetadataService, RegistryService};
-use crate::store::{
-    FatalError, LeaseOptions, LogWriting, Member, OpenError, ReplicatedStore, Store, StoreOptions, open,
-};
+use crate::store::{FatalError, LeaseOptions, Member, OpenError, ReplicatedStore, Store, StoreOptions, open};
 use crate::tenure::Surroundings;
 
 /// Requests that one connection may have under way.
@@ -65,19 +64,29 @@ pub enum RunError {
 
 /// Runs a master until `shutdown`, then gives up its lease and lets requests under way end, within a second.
 pub async fn run(config: Config, shutdown: impl Future<Output = ()> + Send + 'static) -> Result<(), RunError> {
+    run_in(Environment::default(), config, shutdown).await
+}
+
+/// As [`run`], in another environment than the machine's.
+pub async fn run_in(
+    environment: Environment,
+    config: Config,
+    shutdown: impl Future<Output = ()> + Send + 'static,
+) -> Result<(), RunError> {
     let address = config.listen_address()?;
     let listening = TcpListener::bind(address).await;
     let listener = listening.map_err(|error| RunError::Listen { listen: config.listen.clone(), error })?;
-    run_on(config, listener, shutdown).await
+    run_on(environment, config, listener, shutdown).await
 }
 
-/// As [`run`], on a socket that is open already.
+/// As [`run_in`], on a socket that is open already.
 async fn run_on(
+    environment: Environment,
     config: Config,
     listener: TcpListener,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> Result<(), RunError> {
-    let master = Master::open(&config, Arc::new(TcpConnector)).await?;
+    let master = Master::open_in(environment, &config).await?;
     tracing::info!(name = %config.name, listen = %config.listen, "master serves");
     master.run(|routes, close| serve(routes, listener, close), shutdown).await
 }
@@ -101,13 +110,19 @@ pub struct Master {
 impl Master {
     /// Opens the store of a master, which reaches other masters and nodes by `connector`.
     pub async fn open(config: &Config, connector: Arc<dyn Connector>) -> Result<Self, RunError> {
+        Self::open_in(Environment { connector, ..Environment::default() }, config).await
+    }
+
+    /// As [`Self::open`], in another environment than the machine's.
+    pub async fn open_in(environment: Environment, config: &Config) -> Result<Self, RunError> {
         let settings = config.settings()?;
-        let options = store_options(config, Arc::clone(&connector))?;
+        let options = store_options(config, &environment)?;
+        let Environment { connector, clock, .. } = environment;
         let dir = options.dir.clone();
         let (store, raft) = open(options).await.map_err(|error| RunError::Open { dir, error })?;
         let around = Surroundings {
             store: Arc::clone(&store) as Arc<dyn Store>,
-            clock: Arc::new(SystemClock),
+            clock,
             node_client: Arc::new(GrpcNodeClient::new(connector)),
         };
         let office = Arc::new(Office::new(around, settings));
@@ -161,7 +176,7 @@ async fn farewell(store: &ReplicatedStore) {
     }
 }
 
-fn store_options(config: &Config, connector: Arc<dyn Connector>) -> Result<StoreOptions, InvalidConfig> {
+fn store_options(config: &Config, environment: &Environment) -> Result<StoreOptions, InvalidConfig> {
     let own = config.own_member()?;
     let member = |member: &crate::config::MemberConfig| Member {
         id: member.id,
@@ -180,9 +195,10 @@ fn store_options(config: &Config, connector: Arc<dyn Connector>) -> Result<Store
             extension: config.timing.lease_extension,
             buffer: config.timing.lease_buffer,
         },
-        connector,
+        connector: Arc::clone(&environment.connector),
         log: config.log_options()?,
-        log_writing: LogWriting::Thread,
+        wall_clock: Arc::clone(&environment.clock) as Arc<dyn WallClock>,
+        log_writing: environment.log_writing,
     })
 }
 

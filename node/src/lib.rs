@@ -18,4 +18,4 @@ pub use fatal::Fatal;
 pub use home::Home;
 pub use identity::{FORMAT_VERSION, Identity, IdentityError};
 pub use registration::JoinError;
-pub use server::{RunError, RunningNode, run};
+pub use server::{RunError, RunningNode, run, run_with};

@@ -18,7 +18,7 @@ use crate::identity::IdentityError;
 use crate::node::{Node, Presence};
 use crate::registration::{JoinError, Registration};
 use crate::service::{ChunkService, ControlService};
-use crate::store::{MemoryShares, Store, StoreError, StoreOptions};
+use crate::store::{LogSyncing, MemoryShares, Store, StoreError, StoreOptions};
 
 /// Streams of one connection: a client keeps one open for each file being written.
 const STREAMS_PER_CONNECTION: u32 = 4_096;
@@ -58,7 +58,16 @@ pub enum RunError {
 
 /// Runs a node until `shutdown`, or until it must not go on.
 pub async fn run(config: Config, shutdown: impl Future<Output = ()> + Send + 'static) -> Result<(), RunError> {
-    let running = RunningNode::start(config).await?;
+    run_with(LogSyncing::Synced, config, shutdown).await
+}
+
+/// As [`run`], with a log that may not be synced.
+pub async fn run_with(
+    syncing: LogSyncing,
+    config: Config,
+    shutdown: impl Future<Output = ()> + Send + 'static,
+) -> Result<(), RunError> {
+    let running = RunningNode::start_with(syncing, config).await?;
     running.run_until(shutdown).await
 }
 
@@ -74,12 +83,16 @@ pub struct RunningNode {
 impl RunningNode {
     /// Opens the directory, then listens: whoever reaches the address finds a node that is ready.
     pub async fn start(config: Config) -> Result<Self, RunError> {
+        Self::start_with(LogSyncing::Synced, config).await
+    }
+
+    async fn start_with(syncing: LogSyncing, config: Config) -> Result<Self, RunError> {
         config.check()?;
         let fatal = Fatal::new();
         let shares = MemoryShares::of(config.memory.as_u64());
         let opened = {
             let (config, fatal) = (config.clone(), fatal.clone());
-            tokio::task::spawn_blocking(move || open(&config, shares, fatal)).await
+            tokio::task::spawn_blocking(move || open(&config, shares, syncing, fatal)).await
         };
         let (home, store) = opened.map_err(|error| RunError::Server(error.to_string()))??;
         let listening = |source| RunError::Listen { address: config.listen, source };
@@ -122,7 +135,12 @@ impl RunningNode {
     }
 }
 
-fn open(config: &Config, shares: MemoryShares, fatal: Fatal) -> Result<(Home, Arc<Store>), RunError> {
+fn open(
+    config: &Config,
+    shares: MemoryShares,
+    syncing: LogSyncing,
+    fatal: Fatal,
+) -> Result<(Home, Arc<Store>), RunError> {
     let home = Home::open(&config.dir, &config.name)?;
     let options = StoreOptions {
         database: home.database(),
@@ -130,6 +148,7 @@ fn open(config: &Config, shares: MemoryShares, fatal: Fatal) -> Result<(Home, Ar
         owner: format!("{} {}", home.identity().node, home.identity().incarnation),
         limit_bytes: config.limit.map(|limit| limit.as_u64()),
         shares,
+        syncing,
     };
     let store = Store::open(&options, fatal)?;
     Ok((home, Arc::new(store)))

@@ -38,6 +38,7 @@ pub use placement::BULK_FROM_BYTES;
 pub use settings::MemoryShares;
 pub use space::Usage;
 pub use tally::Tally;
+pub use writer::LogSyncing;
 
 use crate::fatal::Fatal;
 use change::{Change, LoggedFamily};
@@ -64,6 +65,8 @@ pub struct StoreOptions {
     pub limit_bytes: Option<u64>,
     /// How its memory is shared out.
     pub shares: MemoryShares,
+    /// Whether its log is synced.
+    pub syncing: LogSyncing,
 }
 
 /// Which chunk a write is for.
@@ -104,7 +107,7 @@ impl Store {
             tracing::info!(segments = recovered.dropped.len(), "dropped what the last process left unsealed");
         }
         Ok(Self {
-            writer: Writer::start(Arc::clone(&database), options.shares.write_queue_bytes, fatal.clone())?,
+            writer: start_writer(options, &database, &fatal)?,
             reclaimer,
             segments: OpenSegments::default(),
             space: Space::open(Arc::clone(&database), options.limit_bytes, options.shares.headroom_bytes())?,
@@ -234,6 +237,10 @@ impl Store {
         let bytes = self.workshop.database.record(LoggedFamily::Chunks, &chunks::record(segment))?;
         bytes.map(|bytes| ChunkRecord::decode(&bytes)).transpose()
     }
+}
+
+fn start_writer(options: &StoreOptions, database: &Arc<Database>, fatal: &Fatal) -> Result<Writer, StoreError> {
+    Writer::start(Arc::clone(database), options.shares.write_queue_bytes, options.syncing, fatal.clone())
 }
 
 impl Drop for Store {

@@ -10,6 +10,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use cairn_master::clock::SystemClock;
 use cairn_master::store::{LeaseOptions, LogLimits, LogOptions, Member, ReplicatedStore, StoreOptions};
 use tempfile::TempDir;
 use tokio::time::timeout;
@@ -166,6 +167,7 @@ impl StoreGroup {
             lease: LeaseOptions::default(),
             connector: self.network.connector(Place::Master(id)),
             log: LogOptions::default(),
+            wall_clock: Arc::new(SystemClock),
             log_writing: self.clock.log_writing(),
         }
     }

@@ -1,4 +1,5 @@
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::sync::Arc;
+use std::time::Duration;
 
 use cairn_proto::ids::ClusterId;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -7,6 +8,7 @@ use tonic::async_trait;
 
 use super::decide::{Lease, LeaseProposal, ProposalResult, Purpose};
 use super::{LeaseRecord, Life, SeenLease};
+use crate::clock::WallClock;
 use crate::store::{
     CLUSTER_KEY, Command, CommitError, Epoch, Expected, LEASE_KEY, LeaseOptions, Standing, encode_cluster, encode_lease,
 };
@@ -25,6 +27,8 @@ pub(crate) struct Holder {
     pub(crate) master: u64,
     pub(crate) address: String,
     pub(crate) options: LeaseOptions,
+    /// For the times in the record, which are for people.
+    pub(crate) wall_clock: Arc<dyn WallClock>,
 }
 
 /// What the keeper watches.
@@ -171,7 +175,7 @@ impl<S: LeaseStore> LeaseKeeper<S> {
     fn record(&self, proposal: LeaseProposal) -> LeaseRecord {
         let seen = self.watched.lease.borrow();
         let seen = seen.as_ref().map(|seen| &seen.record);
-        let now_ms = unix_ms();
+        let now_ms = self.holder.wall_clock.unix_ms();
         let start_at_ms = match (proposal.purpose, seen) {
             (Purpose::Extend | Purpose::Release, Some(record)) => record.start_at_ms,
             (Purpose::Acquire, _) | (_, None) => now_ms,
@@ -213,9 +217,4 @@ fn epoch(standing: &Standing) -> Option<Epoch> {
         Standing::Elected { epoch, .. } => Some(*epoch),
         Standing::Following { .. } => None,
     }
-}
-
-fn unix_ms() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }

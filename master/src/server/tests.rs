@@ -15,6 +15,7 @@ use tonic::transport::Channel;
 
 use super::{RunError, routes, run_on, serve};
 use crate::clock::SystemClock;
+use crate::environment::Environment;
 use crate::config::Config;
 use crate::fakes::{FakeNodeService, FakeNodes, elected_store, settings, written};
 use crate::group::Group;
@@ -204,7 +205,7 @@ async fn run_alone(dir: &std::path::Path) -> (Running, tokio::task::JoinHandle<R
     );
     let config: Config = toml::from_str(&text).unwrap();
     let stop = CancellationToken::new();
-    let running = tokio::spawn(run_on(config, listener, stop.clone().cancelled_owned()));
+    let running = tokio::spawn(run_on(Environment::default(), config, listener, stop.clone().cancelled_owned()));
     (Running { address, stop }, running)
 }
 

@@ -177,6 +177,7 @@ async fn start(
         master: options.master,
         address: options.address.clone(),
         options: options.lease,
+        wall_clock: Arc::clone(&options.wall_clock),
     };
     let watched = Watched { lease: state.lease(), cluster: state.cluster(), raft_leader: group.leads() };
     let (stop_keeper, stop) = oneshot::channel();

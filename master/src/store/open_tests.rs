@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use cairn_proto::transport::TcpConnector;
 
+use crate::clock::SystemClock;
 use super::{LeaseOptions, LogOptions, LogWriting, Member, OpenError, ReplicatedStore, Standing, Store, StoreOptions};
 
 fn options(dir: &Path, master: u64) -> StoreOptions {
@@ -23,6 +24,7 @@ fn options(dir: &Path, master: u64) -> StoreOptions {
         lease: LeaseOptions { period: Duration::from_mins(2), ..LeaseOptions::default() },
         connector: Arc::new(TcpConnector),
         log: LogOptions::default(),
+        wall_clock: Arc::new(SystemClock),
         log_writing: LogWriting::Thread,
     }
 }

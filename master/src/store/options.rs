@@ -5,6 +5,8 @@ use std::time::Duration;
 use cairn_proto::ids::MasterId;
 use cairn_proto::transport::Connector;
 
+use crate::clock::WallClock;
+
 /// One master of the group.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Member {
@@ -52,7 +54,7 @@ impl Default for LogOptions {
     }
 }
 
-/// Who writes the log and waits for its syncs. What is durable when is the same.
+/// Who writes the log and waits for its syncs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum LogWriting {
     /// A thread of its own, so that appends do not wait and share syncs.
@@ -60,6 +62,9 @@ pub enum LogWriting {
     Thread,
     /// Whoever appends, at once. For simulated time, which does not wait for threads that it does not know.
     Inline,
+    /// As [`Self::Thread`], and nothing is ever durable. For the power cut that must be noticed, and for nothing else: no
+    /// configuration asks for it.
+    Unsynced,
 }
 
 /// What a master's store is opened with.
@@ -84,6 +89,8 @@ pub struct StoreOptions {
     pub connector: Arc<dyn Connector>,
     /// Bounds of the Raft log.
     pub log: LogOptions,
+    /// The time in records that are for people.
+    pub wall_clock: Arc<dyn WallClock>,
     /// Who writes the log.
     pub log_writing: LogWriting,
 }

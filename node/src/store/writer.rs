@@ -25,6 +25,16 @@ pub(crate) enum Durability {
     Buffered,
 }
 
+/// Whether a write that must be durable is made so.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum LogSyncing {
+    /// As it must be.
+    #[default]
+    Synced,
+    /// Never. For the power cut that must be noticed, and for nothing else: no configuration asks for it.
+    Unsynced,
+}
+
 /// The only thread that writes to the log. It turns all that waits into one batch with one sync.
 pub(crate) struct Writer {
     queue: Option<mpsc::Sender<Request>>,
@@ -41,11 +51,16 @@ struct Request {
 }
 
 impl Writer {
-    pub(crate) fn start(database: Arc<Database>, queue_bytes: usize, fatal: Fatal) -> Result<Self, StoreError> {
+    pub(crate) fn start(
+        database: Arc<Database>,
+        queue_bytes: usize,
+        syncing: LogSyncing,
+        fatal: Fatal,
+    ) -> Result<Self, StoreError> {
         let (queue, requests) = mpsc::channel(QUEUE_REQUESTS);
         let thread = std::thread::Builder::new()
             .name("store-writer".to_owned())
-            .spawn(move || write_batches(&database, requests, &fatal))
+            .spawn(move || write_batches(&database, requests, syncing, &fatal))
             .map_err(|error| StoreError::WriteFailed { why: format!("no writer thread: {error}") })?;
         let room_bytes = queue_bytes.min(Semaphore::MAX_PERMITS).min(u32::MAX as usize);
         Ok(Self { queue: Some(queue), room: Arc::new(Semaphore::new(room_bytes)), room_bytes, thread: Some(thread) })
@@ -76,12 +91,17 @@ impl Drop for Writer {
     }
 }
 
-fn write_batches(database: &Arc<Database>, mut requests: mpsc::Receiver<Request>, fatal: &Fatal) {
+fn write_batches(
+    database: &Arc<Database>,
+    mut requests: mpsc::Receiver<Request>,
+    syncing: LogSyncing,
+    fatal: &Fatal,
+) {
     while let Some(first) = requests.blocking_recv() {
         let gathered = gather(first, &mut requests);
         let outcome = match fatal.cause() {
             Some(why) => Err(StoreError::WriteFailed { why }),
-            None => write(database, &gathered, fatal),
+            None => write(database, &gathered, syncing, fatal),
         };
         for request in gathered {
             // Nobody waits any more: the caller is gone, the write is done all the same.
@@ -103,13 +123,19 @@ fn gather(first: Request, requests: &mut mpsc::Receiver<Request>) -> Vec<Request
     gathered
 }
 
-fn write(database: &Database, requests: &[Request], fatal: &Fatal) -> Result<(), StoreError> {
+fn write(
+    database: &Database,
+    requests: &[Request],
+    syncing: LogSyncing,
+    fatal: &Fatal,
+) -> Result<(), StoreError> {
     let bytes = requests.iter().flat_map(|request| &request.changes).map(|change| change.size_bytes() + 16).sum();
     let mut batch = WriteBatch::with_capacity_bytes(bytes);
     for change in requests.iter().flat_map(|request| &request.changes) {
         change.add_to(&mut batch, database);
     }
     let synced = requests.iter().any(|request| request.durability == Durability::Synced);
+    let synced = synced && syncing == LogSyncing::Synced;
     let options = if synced { settings::durable() } else { WriteOptions::default() };
     database.rocks().write_opt(batch, &options).map_err(|error| write_failure(&error, fatal))
 }

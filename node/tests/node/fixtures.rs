@@ -5,7 +5,7 @@ use std::path::Path;
 
 use cairn_codec::{CellId, Digest, Frame};
 use cairn_node::Fatal;
-use cairn_node::store::{Cells, MemoryShares, Position, Store, StoreError, StoreOptions, Tally, Target};
+use cairn_node::store::{Cells, LogSyncing, MemoryShares, Position, Store, StoreError, StoreOptions, Tally, Target};
 use cairn_proto::ids::{SegmentId, SessionId, TransactionId};
 
 pub(crate) const SESSION: SessionId = SessionId(17);
@@ -17,6 +17,7 @@ pub(crate) fn options(dir: &Path) -> StoreOptions {
         owner: "node-a life-1".to_owned(),
         limit_bytes: None,
         shares: MemoryShares::of(64 << 20),
+        syncing: LogSyncing::Synced,
     }
 }
 

@@ -18,6 +18,7 @@ use super::super::{
     AdministrationError, ChangeError, Epoch, LeaseOptions, LogOptions, LogWriting, Member, MemberRole, ReplicatedStore,
     Standing, Store, StoreOptions,
 };
+use crate::clock::SystemClock;
 
 /// How long a test waits for what must happen.
 pub(super) const PATIENCE: Duration = Duration::from_secs(20);
@@ -95,6 +96,7 @@ impl Cluster {
             lease: self.lease,
             connector: Arc::new(TcpConnector),
             log: LogOptions::default(),
+            wall_clock: Arc::new(SystemClock),
             log_writing: LogWriting::Thread,
         };
         let limits = self.limits;

@@ -52,7 +52,7 @@ pub(super) enum LogWriter {
 
 impl LogWriter {
     pub(super) fn start(database: Arc<Database>, tail: Arc<Mutex<LogTail>>, writing: LogWriting) -> io::Result<Self> {
-        let worker = Worker { database, tail, failure: None };
+        let worker = Worker { database, tail, synced: writing != LogWriting::Unsynced, failure: None };
         if writing == LogWriting::Inline {
             return Ok(Self::Inline(Mutex::new(worker)));
         }
@@ -92,6 +92,7 @@ impl Drop for LogWriter {
 pub(super) struct Worker {
     database: Arc<Database>,
     tail: Arc<Mutex<LogTail>>,
+    synced: bool,
     failure: Option<String>,
 }
 
@@ -135,7 +136,7 @@ impl Worker {
         for batch in batches {
             db.write_opt(batch, &unsynced()).map_err(database)?;
         }
-        if sync { db.flush_wal(true).map_err(database) } else { Ok(()) }
+        if sync && self.synced { db.flush_wal(true).map_err(database) } else { Ok(()) }
     }
 }
 
