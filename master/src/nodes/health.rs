@@ -42,6 +42,12 @@ impl Health {
         Self { last_heard: now, failing: false, leaving: false, stats: None }
     }
 
+    /// The process it was heard from has joined once more.
+    #[must_use]
+    pub fn joins_again(self, now: Instant) -> Self {
+        Self { last_heard: now, ..self }
+    }
+
     /// It answered.
     pub fn heard(&mut self, now: Instant, stats: Stats) {
         self.last_heard = now;

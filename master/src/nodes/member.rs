@@ -74,6 +74,12 @@ impl Member {
         ChunkPlace { node: self.node.id, incarnation: self.node.incarnation }
     }
 
+    /// Whether a node that joins is the process, on the data and at the address, that this is.
+    pub fn is_same_life(&self, joining: &Node) -> bool {
+        let known = &self.node;
+        known.boot == joining.boot && known.incarnation == joining.incarnation && known.address == joining.address
+    }
+
     /// The life of its process.
     pub fn boot(&self) -> BootId {
         self.node.boot

@@ -19,9 +19,13 @@ impl NodeTable {
         Self(Mutex::new(nodes.into_iter().map(member).collect()))
     }
 
-    /// A node that has just joined: what is known of an earlier life of it is forgotten.
+    /// A node that has just joined: what is known of an earlier life of it is forgotten. One that was heard in this life
+    /// already stays what it is, for writes are placed on it.
     pub fn join(&self, node: Node, now: Instant) {
-        self.0.lock().insert(node.id, Member { node, health: Health::new(now) });
+        let mut members = self.0.lock();
+        let heard = members.get(&node.id).filter(|known| known.is_same_life(&node));
+        let health = heard.map_or_else(|| Health::new(now), |known| known.health.clone().joins_again(now));
+        members.insert(node.id, Member { node, health });
     }
 
     /// A registered node.

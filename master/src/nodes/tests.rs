@@ -61,6 +61,19 @@ async fn a_node_that_leaves_is_suspect_until_its_next_life_joins() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_node_that_joins_once_more_in_the_same_life_is_written_to_all_the_time() {
+    let world = World::new(1).await;
+    world.hear_nodes().await;
+    world.tenure.nodes().join(None, world.nodes.info(1)).await.unwrap();
+    let (candidates, missing) = world.tenure.nodes().candidates();
+    assert_eq!((candidates.len(), missing), (1, Vec::new()));
+    world.nodes.with(1, |node| node.boot = cairn_proto::ids::BootId::generate());
+    world.tenure.nodes().join(None, world.nodes.info(1)).await.unwrap();
+    let (candidates, missing) = world.tenure.nodes().candidates();
+    assert_eq!((candidates.len(), missing.len()), (0, 1), "a new life has not been heard");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_node_of_another_cluster_is_refused() {
     let world = World::new(1).await;
     let info = world.nodes.add(2);

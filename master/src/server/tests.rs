@@ -15,8 +15,8 @@ use tonic::transport::Channel;
 
 use super::{RunError, routes, run_on, serve};
 use crate::clock::SystemClock;
-use crate::environment::Environment;
 use crate::config::Config;
+use crate::environment::Environment;
 use crate::fakes::{FakeNodeService, FakeNodes, elected_store, settings, written};
 use crate::group::Group;
 use crate::nodes::GrpcNodeClient;

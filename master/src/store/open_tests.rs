@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use cairn_proto::transport::TcpConnector;
 
-use crate::clock::SystemClock;
 use super::{LeaseOptions, LogOptions, LogWriting, Member, OpenError, ReplicatedStore, Standing, Store, StoreOptions};
+use crate::clock::SystemClock;
 
 fn options(dir: &Path, master: u64) -> StoreOptions {
     let member = Member { id: master, name: "master".to_owned(), address: "127.0.0.1:1".to_owned() };
