@@ -87,17 +87,40 @@ impl Process {
         wait::until_true(&format!("process {} ends", self.0), deadline, || !self.is_alive());
     }
 
-    /// Whether it runs (or is stopped); a zombie does not.
+    /// Waits until no thread of it runs any more, after SIGSTOP.
+    #[track_caller]
+    pub fn wait_stopped(self, deadline: Duration) {
+        wait::until_true(&format!("process {} is stopped", self.0), deadline, || self.is_stopped());
+    }
+
+    /// Whether SIGSTOP holds every thread of it.
+    #[must_use]
+    pub fn is_stopped(self) -> bool {
+        self.is_alive() && self.thread_states().all(|state| state.is_some_and(|state| state.starts_with('T')))
+    }
+
+    /// Whether it runs (or is stopped); a zombie does not. The first thread of a killed process can be one while others
+    /// still have its files open.
     #[must_use]
     pub fn is_alive(self) -> bool {
-        self.status_field("State:").is_some_and(|state| !state.starts_with(['Z', 'X']))
+        self.thread_states().flatten().any(|state| !state.starts_with(['Z', 'X']))
+    }
+
+    /// The state of each thread; `None` for one that has ended meanwhile.
+    fn thread_states(self) -> impl Iterator<Item = Option<String>> {
+        let threads = fs::read_dir(format!("/proc/{}/task", self.0)).into_iter().flatten().flatten();
+        threads.map(|thread| field(&thread.path().join("status"), "State:"))
     }
 
     /// A line of `/proc/<pid>/status`, without its name.
     pub(crate) fn status_field(self, name: &str) -> Option<String> {
-        let status = fs::read_to_string(format!("/proc/{}/status", self.0)).ok()?;
-        status.lines().find_map(|line| line.strip_prefix(name)).map(|rest| rest.trim().to_owned())
+        field(Path::new(&format!("/proc/{}/status", self.0)), name)
     }
+}
+
+fn field(status: &Path, name: &str) -> Option<String> {
+    let status = fs::read_to_string(status).ok()?;
+    status.lines().find_map(|line| line.strip_prefix(name)).map(|rest| rest.trim().to_owned())
 }
 
 #[cfg(test)]
@@ -117,6 +140,18 @@ mod tests {
         assert!(!process.belongs_to(folder));
         process.kill();
         assert!(!process.belongs_to(Path::new("sleep")), "a zombie belongs to nobody");
+        child.wait().unwrap();
+    }
+
+    #[test]
+    fn a_stopped_process_is_alive_and_does_nothing() {
+        let mut child = Command::new("sleep").arg("60").spawn().unwrap();
+        let process = Process::new(child.id());
+        assert!(!process.is_stopped());
+        process.signal(super::Signal::SIGSTOP);
+        process.wait_stopped(Duration::from_secs(10));
+        assert!(process.is_alive());
+        process.kill();
         child.wait().unwrap();
     }
 
