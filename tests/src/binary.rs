@@ -18,6 +18,15 @@ fn profile_directory_of(program: &Path) -> Option<PathBuf> {
     Some(folder.to_path_buf())
 }
 
+/// The program that runs masters and nodes in environments that no configuration can ask for.
+///
+/// # Panics
+/// When it was not built.
+#[must_use]
+pub fn subject_program() -> PathBuf {
+    built("cairn-subject")
+}
+
 /// The `cairn` program, built before the tests run; it belongs to another package, so cargo does not
 /// build it for them.
 ///
@@ -25,7 +34,11 @@ fn profile_directory_of(program: &Path) -> Option<PathBuf> {
 /// When it was not built.
 #[must_use]
 pub fn cairn_program() -> PathBuf {
-    let program = profile_directory().join("cairn");
+    built("cairn")
+}
+
+fn built(name: &str) -> PathBuf {
+    let program = profile_directory().join(name);
     assert!(
         program.is_file(),
         "{} is missing: run `cargo build --release --workspace --bins` first (`make test` does)",

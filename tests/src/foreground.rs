@@ -23,9 +23,18 @@ impl ForegroundDaemon {
     /// When it cannot be started.
     #[must_use]
     pub fn start(arguments: &[&str], log: &Path) -> Self {
+        Self::of(&cairn_program(), arguments, log)
+    }
+
+    /// Starts a program with `arguments`; all it says goes to the file `log`.
+    ///
+    /// # Panics
+    /// When it cannot be started.
+    #[must_use]
+    pub fn of(program: &Path, arguments: &[&str], log: &Path) -> Self {
         let output = File::options().create(true).append(true).open(log);
         let output = output.unwrap_or_else(|error| panic!("cannot open {}: {error}", log.display()));
-        let child = Command::new(cairn_program())
+        let child = Command::new(program)
             .args(arguments)
             .stdin(Stdio::null())
             .stdout(output.try_clone().expect("a file descriptor can be duplicated"))

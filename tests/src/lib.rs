@@ -1,14 +1,22 @@
 //! See `DESIGN.md`.
 
+pub mod answers;
+pub mod bare_cluster;
 pub mod bench;
 pub mod binary;
+pub mod blob_load;
 pub mod clerk;
+pub mod direct_requests;
 pub mod disk_usage;
+pub mod file_load;
 pub mod finished;
 pub mod fuse;
 pub mod history;
 pub mod linearizability;
+pub mod moved_clock;
 pub mod network;
+pub mod own_hosts;
+pub mod power_cut_disk;
 pub mod process;
 pub mod resident;
 pub mod scale;
@@ -16,6 +24,8 @@ pub mod simulation;
 pub mod status;
 pub mod store_group;
 pub mod tools;
+pub mod value_load;
+pub mod vote_request;
 pub mod wait;
 pub mod workload;
 
