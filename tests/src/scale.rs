@@ -17,6 +17,12 @@ pub struct Scale {
     pub iteration: Duration,
     /// Puts after which the log and the snapshot must still be small.
     pub puts: u64,
+    /// How often the power of a disk is cut.
+    pub power_cuts: u32,
+    /// How long masters are killed and started again.
+    pub kill_masters: Duration,
+    /// How long the elected master is stopped: longer than its lease and the buffer.
+    pub stop_master: Duration,
 }
 
 const MIB: u64 = 1 << 20;
@@ -29,6 +35,9 @@ pub const EVERY_CHANGE: Scale = Scale {
     iterations: 1,
     iteration: Duration::from_secs(2),
     puts: 10_000,
+    power_cuts: 2,
+    kill_masters: Duration::from_secs(10),
+    stop_master: Duration::from_secs(7),
 };
 /// The promised figures.
 pub const FULL: Scale = Scale {
@@ -38,6 +47,9 @@ pub const FULL: Scale = Scale {
     iterations: 3,
     iteration: Duration::from_secs(5),
     puts: 100_000,
+    power_cuts: 50,
+    kill_masters: Duration::from_mins(2),
+    stop_master: Duration::from_secs(30),
 };
 
 impl Scale {

@@ -91,12 +91,7 @@ impl Drop for Writer {
     }
 }
 
-fn write_batches(
-    database: &Arc<Database>,
-    mut requests: mpsc::Receiver<Request>,
-    syncing: LogSyncing,
-    fatal: &Fatal,
-) {
+fn write_batches(database: &Arc<Database>, mut requests: mpsc::Receiver<Request>, syncing: LogSyncing, fatal: &Fatal) {
     while let Some(first) = requests.blocking_recv() {
         let gathered = gather(first, &mut requests);
         let outcome = match fatal.cause() {
@@ -123,12 +118,7 @@ fn gather(first: Request, requests: &mut mpsc::Receiver<Request>) -> Vec<Request
     gathered
 }
 
-fn write(
-    database: &Database,
-    requests: &[Request],
-    syncing: LogSyncing,
-    fatal: &Fatal,
-) -> Result<(), StoreError> {
+fn write(database: &Database, requests: &[Request], syncing: LogSyncing, fatal: &Fatal) -> Result<(), StoreError> {
     let bytes = requests.iter().flat_map(|request| &request.changes).map(|change| change.size_bytes() + 16).sum();
     let mut batch = WriteBatch::with_capacity_bytes(bytes);
     for change in requests.iter().flat_map(|request| &request.changes) {

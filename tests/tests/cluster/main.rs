@@ -3,6 +3,7 @@
 //! One binary, so that its tests share the machine by one lock. `DESIGN.md` says how to run the long versions.
 
 #![allow(clippy::unwrap_used, reason = "all of this binary is test code, functions beside the tests included")]
+#![allow(clippy::print_stdout, reason = "what a fault did is shown with a failed run")]
 
 mod bad_names;
 mod command_line;
@@ -14,12 +15,17 @@ mod full_nodes;
 mod garbage;
 mod key_value_benchmark;
 mod key_values;
+mod killed_masters;
 mod killed_mount;
 mod master_failover;
 mod master_membership;
 mod memory;
+mod moved_names;
+mod power_cut;
 mod refused_starts;
 mod restart;
 mod shell;
+mod stopped_master;
 mod stopped_node;
 mod visibility;
+mod wall_clocks;
