@@ -3,6 +3,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use cairn_codec::{CellId, Frame};
 use cairn_proto::ids::SegmentId;
+use rocksdb::DBPinnableSlice;
 
 use super::change::LoggedFamily;
 use super::database::Database;
@@ -56,16 +57,39 @@ impl Cells {
     fn logged(&self, position: Position) -> Result<Option<Bytes>, rocksdb::Error> {
         let family = self.database.logged(LoggedFamily::Cells);
         let key = position.key(self.segment);
-        Ok(self.database.rocks().get_cf_opt(&family, key, &settings::cell_reads())?.map(Bytes::from))
+        let stored = self.database.rocks().get_pinned_cf_opt(&family, key, &settings::cell_reads())?;
+        Ok(stored.map(|value| pinned(value, &self.database)))
     }
 
     fn bulk(&self, family: u32, position: Position) -> Result<Option<Bytes>, rocksdb::Error> {
         let Some(family) = self.database.bulk(family) else { return Ok(None) };
         let key = position.key(self.segment);
-        Ok(self.database.rocks().get_cf_opt(&family, key, &settings::cell_reads())?.map(Bytes::from))
+        let stored = self.database.rocks().get_pinned_cf_opt(&family, key, &settings::cell_reads())?;
+        Ok(stored.map(|value| pinned(value, &self.database)))
     }
 
     fn corrupt(&self, position: Position, why: &dyn std::fmt::Display) -> StoreError {
         StoreError::CellCorrupt { segment: self.segment, position, chunk: self.chunk, why: why.to_string() }
     }
+}
+
+/// A value where RocksDB has it: in a block of its cache, which stays in memory for as long as the bytes live.
+struct PinnedValue {
+    // Dropped before `_database`, which it points into.
+    value: DBPinnableSlice<'static>,
+    _database: Arc<Database>,
+}
+
+impl AsRef<[u8]> for PinnedValue {
+    fn as_ref(&self) -> &[u8] {
+        &self.value
+    }
+}
+
+fn pinned(value: DBPinnableSlice<'_>, database: &Arc<Database>) -> Bytes {
+    // SAFETY: the slice borrows from the RocksDB instance inside `database`. The `Arc` keeps that instance open for as
+    // long as the slice lives, and the slice is the first field to be dropped.
+    #[allow(unsafe_code)]
+    let value = unsafe { std::mem::transmute::<DBPinnableSlice<'_>, DBPinnableSlice<'static>>(value) };
+    Bytes::from_owner(PinnedValue { value, _database: Arc::clone(database) })
 }

@@ -22,6 +22,9 @@ const INFO_LOG_BYTES: usize = 256 << 10;
 const INFO_LOG_FILES: usize = 2;
 const MANIFEST_BYTES: usize = 1 << 20;
 const MANIFEST_PREALLOCATION_BYTES: usize = 64 << 10;
+/// Cache of cells. The kernel's page cache keeps them; this one is there because RocksDB lends out a value without a
+/// copy only from a block that is in a cache. What is lent counts beyond it, and is bounded by the streams being read.
+const CELL_CACHE_BYTES: usize = 1 << 20;
 /// Version of the table format that ties a block's checksum to its place in the file.
 const TABLE_FORMAT: i32 = 6;
 
@@ -64,12 +67,14 @@ impl MemoryShares {
 /// RocksDB's settings for the families of one store.
 pub(crate) struct Settings {
     shares: MemoryShares,
-    cache: Cache,
+    records: Cache,
+    cells: Cache,
 }
 
 impl Settings {
     pub(crate) fn new(shares: MemoryShares) -> Self {
-        Self { shares, cache: Cache::new_lru_cache(shares.block_cache_bytes) }
+        let records = Cache::new_lru_cache(shares.block_cache_bytes);
+        Self { shares, records, cells: Cache::new_lru_cache(CELL_CACHE_BYTES) }
     }
 
     /// The whole database.
@@ -102,7 +107,7 @@ impl Settings {
 
     /// Cells that went through the write-ahead log.
     pub(crate) fn logged(&self) -> Options {
-        let mut options = self.family(DBCompressionType::None);
+        let mut options = family(DBCompressionType::None, &self.cells);
         options.set_write_buffer_size(self.shares.write_buffer_bytes);
         options.set_max_write_buffer_number(i32::try_from(WRITE_BUFFERS).expect("a small constant"));
         options.set_target_file_size_base(16 << 20);
@@ -112,7 +117,7 @@ impl Settings {
 
     /// Tables as they were ingested. They never overlap, so there is nothing to compact.
     pub(crate) fn bulk(&self) -> Options {
-        let mut options = self.family(DBCompressionType::None);
+        let mut options = family(DBCompressionType::None, &self.cells);
         options.set_write_buffer_size(64 << 10);
         options.set_disable_auto_compactions(true);
         options
@@ -120,18 +125,18 @@ impl Settings {
 
     /// Small records.
     pub(crate) fn records(&self) -> Options {
-        let mut options = self.family(DBCompressionType::Lz4);
+        let mut options = family(DBCompressionType::Lz4, &self.records);
         options.set_write_buffer_size(RECORD_BUFFER_BYTES);
         options.set_max_write_buffer_number(2);
         options
     }
+}
 
-    fn family(&self, compression: DBCompressionType) -> Options {
-        let mut options = Options::default();
-        options.set_compression_type(compression);
-        options.set_block_based_table_factory(&table(Some(&self.cache)));
-        options
-    }
+fn family(compression: DBCompressionType, cache: &Cache) -> Options {
+    let mut options = Options::default();
+    options.set_compression_type(compression);
+    options.set_block_based_table_factory(&table(Some(cache)));
+    options
 }
 
 fn table(cache: Option<&Cache>) -> BlockBasedOptions {
@@ -169,10 +174,9 @@ pub(crate) fn ingestion() -> IngestExternalFileOptions {
     options
 }
 
-/// Cells are read once and are large, and the kernel's page cache has them already.
+/// Through the cache of cells, so that they can be handed on where they lie.
 pub(crate) fn cell_reads() -> ReadOptions {
     let mut options = ReadOptions::default();
-    options.fill_cache(false);
     options.set_verify_checksums(true);
     options
 }
