@@ -87,8 +87,11 @@ impl OpenedAhead {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use cairn_proto::ids::SessionId;
+    use cairn_codec::Layout;
+    use cairn_proto::ids::{SegmentId, SessionId, TransactionId};
+    use tokio::time::Instant;
+
+    use super::{FIRST_BATCH, LIFETIME, OpenedAhead, OpenedWrite};
 
     fn opened(count: usize) -> Vec<OpenedWrite> {
         let one = |sequence| OpenedWrite {

@@ -208,16 +208,16 @@ impl Opener {
     }
 
     fn opened(&self, key: &Key, layout: &Layout, placed: &wire::OpenedSegment) -> Result<OpenTransaction, Refusal> {
-        let mut places = Vec::with_capacity(placed.targets.len());
+        let mut at = Vec::with_capacity(placed.targets.len());
         for target in placed.targets.iter().filter(|target| !target.id.is_empty()) {
             let (node, incarnation) = (NodeId::from_wire(&target.id)?, IncarnationId::from_wire(&target.incarnation)?);
-            places.push(ChunkPlace { node, incarnation });
+            at.push(ChunkPlace { node, incarnation });
         }
         Ok(OpenTransaction {
             segment: SegmentId::from_wire(&placed.segment)?,
             key: key.clone(),
             exclusive: false,
-            places,
+            places: at,
             sent_bytes: 0,
             cell_size_bytes: layout.cell_size_bytes() as u64,
             answer: None,

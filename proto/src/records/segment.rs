@@ -147,8 +147,12 @@ impl From<&Segment> for wire::Segment {
 
 #[cfg(test)]
 mod tests {
-    use super::super::KEPT_CONTENTS_LIMIT_BYTES;
-    use super::*;
+    use bytes::Bytes;
+
+    use super::super::{KEPT_CONTENTS_LIMIT_BYTES, KeptContents};
+    use super::Segment;
+    use crate::ids::SegmentId;
+    use crate::{Refusal, wire};
 
     fn kept(bytes: &'static [u8]) -> wire::Segment {
         let layout = wire::Layout { data: 4, code: 2, cell_size_bytes: 4096, stripe_size_bytes: 1 << 20 };
