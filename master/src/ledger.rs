@@ -12,8 +12,9 @@ use crate::store::{Command, CommitError, Epoch, ReadError, Standing, Store, View
 
 /// How long a read waits for the state that the client has already seen elsewhere.
 const CATCH_UP_DEADLINE: Duration = Duration::from_secs(2);
-/// How long a majority may take to confirm a read before a command is tried instead.
-const READ_INDEX_DEADLINE: Duration = Duration::from_secs(2);
+/// How long a majority may take to confirm a read before a command is tried instead. Shorter than a client's patience
+/// with one attempt: the command must have a chance to be the answer.
+const READ_INDEX_DEADLINE: Duration = Duration::from_secs(1);
 /// How long a command may take before the caller is told that the outcome is open.
 const COMMIT_DEADLINE: Duration = Duration::from_secs(10);
 

@@ -9,15 +9,17 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
 
-use crate::clock::WallClock;
+use crate::clock::{Clock, WallClock};
 use crate::config::{Config, InvalidConfig};
 use crate::environment::Environment;
 use crate::group::Group;
 use crate::nodes::GrpcNodeClient;
 use crate::office::Office;
 use crate::service::{AdminService, KeyValueService, MetadataService, RegistryService};
-use crate::store::{FatalError, LeaseOptions, Member, OpenError, ReplicatedStore, Store, StoreOptions, open};
-use crate::tenure::Surroundings;
+use crate::store::{
+    FatalError, LeaseOptions, LogLimits, Member, OpenError, ReplicatedStore, Store, StoreOptions, open_with,
+};
+use crate::tenure::{Settings, Surroundings};
 
 /// Requests that one connection may have under way.
 const STREAMS_PER_CONNECTION: u32 = 1024;
@@ -117,9 +119,19 @@ impl Master {
     pub async fn open_in(environment: Environment, config: &Config) -> Result<Self, RunError> {
         let settings = config.settings()?;
         let options = store_options(config, &environment)?;
-        let Environment { connector, clock, .. } = environment;
-        let dir = options.dir.clone();
-        let (store, raft) = open(options).await.map_err(|error| RunError::Open { dir, error })?;
+        let limits = options.log.into();
+        Self::open_with(options, limits, environment.clock, settings).await
+    }
+
+    /// As [`Self::open`], with all that a configuration stands for, and with other limits of the log.
+    pub async fn open_with(
+        options: StoreOptions,
+        limits: LogLimits,
+        clock: Arc<dyn Clock>,
+        settings: Settings,
+    ) -> Result<Self, RunError> {
+        let (dir, connector) = (options.dir.clone(), Arc::clone(&options.connector));
+        let (store, raft) = open_with(options, limits).await.map_err(|error| RunError::Open { dir, error })?;
         let around = Surroundings {
             store: Arc::clone(&store) as Arc<dyn Store>,
             clock,
