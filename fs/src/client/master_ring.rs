@@ -2,8 +2,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// A master that just failed to answer is passed over for this long, even where others name it: they take it for the
-/// elected one until its lease runs out.
+/// A master that took no connection or no time to answer is passed over for this long, even where others name it: they
+/// take it for the elected one until its lease runs out.
 const DISTRUST: Duration = Duration::from_secs(2);
 
 /// Which master to ask next: the one that answered last as elected, else one after the other.
@@ -50,7 +50,12 @@ impl MasterRing {
         }
     }
 
-    /// The master at `address` did not answer.
+    /// The master at `address` is there, and its answer did not come: others are asked, and believed if they name it.
+    pub(super) fn unanswered(&mut self, address: &str) {
+        self.pass_over(address);
+    }
+
+    /// The master at `address` seems to be gone or to stand still.
     pub(super) fn failed(&mut self, address: &str, now: Instant) {
         self.failed = Some((address.to_owned(), now));
         self.pass_over(address);
@@ -159,6 +164,16 @@ mod tests {
         assert_ne!(ring.elected.as_deref(), Some("c"));
         ring.redirected("a", "c", now + DISTRUST);
         assert_eq!(ring.elected.as_deref(), Some("c"));
+    }
+
+    #[test]
+    fn a_master_whose_answer_got_lost_is_asked_again_as_soon_as_others_name_it() {
+        let mut ring = ring();
+        ring.answered("c");
+        ring.unanswered("c");
+        assert_eq!(target(&mut ring), "a");
+        assert!(ring.redirected("a", "c", Instant::now()));
+        assert_eq!(target(&mut ring), "c");
     }
 
     #[test]

@@ -58,15 +58,28 @@ enum Attempt<T> {
     Done(T),
     Refused(Refusal),
     NotElected(String),
-    NoAnswer { why: String, maybe_ran: bool, reached: bool },
+    NoAnswer { why: String, maybe_ran: bool, silence: Silence },
 }
 
-/// What the attempts so far came to, for the error at the end.
+/// How an attempt ended without an answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Silence {
+    /// The master says that it cannot answer now.
+    NotReady,
+    /// Request or answer got lost on the way; most likely the master is well.
+    Lost,
+    /// The master took no connection, or its time.
+    Unresponsive,
+}
+
+/// What the attempts so far came to.
 #[derive(Default)]
 struct History {
     reached: bool,
     maybe_ran: bool,
     last: String,
+    /// The master that the last attempt was sent to, if it got lost.
+    lost_at: Option<String>,
 }
 
 /// The masters of a cluster, of which one is elected.
@@ -132,11 +145,11 @@ impl Masters {
                         continue;
                     }
                 }
-                Attempt::NoAnswer { why, maybe_ran, reached } => {
-                    history.reached |= reached;
-                    history.maybe_ran |= maybe_ran;
-                    history.last = format!("{address}: {why}");
-                    self.ring.lock().failed(&address, Instant::now());
+                Attempt::NoAnswer { why, maybe_ran, silence } => {
+                    history.no_answer(&address, &why, maybe_ran, silence);
+                    if self.is_worth_asking_again(&address, silence, &mut history) {
+                        continue;
+                    }
                 }
             }
             let end = if history.reached { call.deadline } else { unanswered };
@@ -171,13 +184,25 @@ impl Masters {
                     history.reached = true;
                     history.last = format!("{address} is not elected, but {elected}");
                 }
-                Attempt::NoAnswer { why, reached, .. } => {
-                    history.reached |= reached;
-                    history.last = format!("{address}: {why}");
-                }
+                Attempt::NoAnswer { why, maybe_ran, silence } => history.no_answer(&address, &why, maybe_ran, silence),
             }
         }
         Err(self.gave_up(call, history).into_client_error(call.what))
+    }
+
+    /// Whether a master that did not answer is asked once more at once, since only a message got lost; otherwise the
+    /// next one is.
+    fn is_worth_asking_again(&self, address: &str, silence: Silence, history: &mut History) -> bool {
+        let lost_before = history.lost_at.take();
+        match silence {
+            Silence::Lost if lost_before.as_deref() != Some(address) => {
+                history.lost_at = Some(address.to_owned());
+                return true;
+            }
+            Silence::Lost | Silence::NotReady => self.ring.lock().unanswered(address),
+            Silence::Unresponsive => self.ring.lock().failed(address, Instant::now()),
+        }
+        false
     }
 
     /// At the end of a round: waits, and learns what the names resolve to now. False if the deadline is too near.
@@ -219,6 +244,14 @@ impl Masters {
     }
 }
 
+impl History {
+    fn no_answer(&mut self, address: &str, why: &str, maybe_ran: bool, silence: Silence) {
+        self.reached |= silence == Silence::NotReady;
+        self.maybe_ran |= maybe_ran;
+        self.last = format!("{address}: {why}");
+    }
+}
+
 pub(super) fn metadata(channel: Channel) -> MetadataClient<Channel> {
     MetadataClient::new(channel)
         .max_decoding_message_size(MESSAGE_LIMIT_BYTES)
@@ -229,7 +262,7 @@ async fn attempt<T>(request: impl Future<Output = Result<Response<T>, Status>>, 
     let attempt_deadline = deadline.min(Instant::now() + ATTEMPT);
     let Ok(result) = timeout_at(attempt_deadline, request).await else {
         let why = "no answer in time".to_owned();
-        return Attempt::NoAnswer { why, maybe_ran: true, reached: false };
+        return Attempt::NoAnswer { why, maybe_ran: true, silence: Silence::Unresponsive };
     };
     let status = match result {
         Ok(response) => return Attempt::Done(response.into_inner()),
@@ -241,10 +274,13 @@ async fn attempt<T>(request: impl Future<Output = Result<Response<T>, Status>>, 
             Attempt::NotElected(named)
         }
         // A master may lose its standing between proposing a command and answering.
-        WireRefusal::Refused(Refusal::NotReady { why }) => Attempt::NoAnswer { why, maybe_ran: true, reached: true },
+        WireRefusal::Refused(Refusal::NotReady { why }) => {
+            Attempt::NoAnswer { why, maybe_ran: true, silence: Silence::NotReady }
+        }
         WireRefusal::Refused(refusal) => Attempt::Refused(refusal),
         WireRefusal::Transport(status) => {
-            Attempt::NoAnswer { why: transport::describe(&status), maybe_ran, reached: false }
+            let silence = if maybe_ran { Silence::Lost } else { Silence::Unresponsive };
+            Attempt::NoAnswer { why: transport::describe(&status), maybe_ran, silence }
         }
     }
 }

@@ -43,6 +43,20 @@ async fn a_commit_whose_reply_is_lost_is_applied_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_lost_reply_is_asked_for_again_where_it_got_lost() {
+    let cluster = FakeCluster::start(small_layout()).await;
+    let stopped = FakeMaster::start(small_layout(), Vec::new()).await;
+    stopped.fail(MasterFault::Stopped);
+    let masters = vec![cluster.master.address.clone(), stopped.address.clone()];
+    let client = Client::connect(ClientOptions { masters, ..cluster.options() }).await.unwrap();
+    let sealed = sealed(&client).await;
+    cluster.master.fail(MasterFault::LosesReplies(1));
+    let start = Instant::now();
+    client.commit(commit_of(sealed)).await.unwrap();
+    assert!(start.elapsed() < Duration::from_secs(1), "the other master was asked, which does not answer");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_commit_without_any_reply_is_of_unknown_outcome() {
     let cluster = FakeCluster::start(small_layout()).await;
     let options = ClientOptions { deadline: Duration::from_millis(300), ..cluster.options() };
