@@ -86,6 +86,11 @@ impl History {
         self.operations.lock().operations.iter().flatten().cloned().collect()
     }
 
+    /// How many have no answer so far.
+    pub fn open_count(&self) -> usize {
+        self.operations.lock().operations.iter().flatten().filter(|operation| operation.answer.is_none()).count()
+    }
+
     /// How many have been answered so far.
     pub fn answered_count(&self) -> usize {
         self.operations.lock().operations.iter().flatten().filter(|operation| operation.answer.is_some()).count()

@@ -28,11 +28,11 @@ use tokio::time::sleep;
 use tokio_stream::StreamExt;
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
-use tonic::service::Routes;
 
 use caller::CallerStream;
 pub use connector::NetworkConnector;
 use delivery::Delivery;
+pub use delivery::Services;
 pub use links::Place;
 use links::{Fate, Links};
 pub use rates::Rates;
@@ -116,13 +116,13 @@ impl Network {
         &self,
         place: Place,
         address: &str,
-        routes: Routes,
+        services: impl Services,
         stop: CancellationToken,
     ) -> Result<(), tonic::transport::Error> {
         let (sender, connections) = mpsc::channel(BACKLOG);
         self.shared.lock().servers.insert(address.to_owned(), sender);
         let incoming = ReceiverStream::new(connections).map(Ok::<_, io::Error>);
-        let delivery = Delivery::new(self.clone(), place, routes);
+        let delivery = Delivery::new(self.clone(), place, services);
         let server = transport::server_builder(STREAMS_LIMIT);
         let serving = server.serve_with_incoming_shutdown(delivery, incoming, stop.clone().cancelled_owned());
         transport::drained(serving, &stop, Duration::ZERO).await

@@ -8,7 +8,8 @@ mod plan;
 mod run;
 #[cfg(test)]
 mod tests;
+mod worker;
 mod world;
 
 pub use plan::{Fault, Plan};
-pub use run::{Failure, Passed, Service, run};
+pub use run::{Failure, Passed, run};

@@ -3,6 +3,8 @@
 mod clock;
 mod directory;
 mod host;
+mod planted;
+mod service;
 #[cfg(test)]
 mod tests;
 
@@ -10,14 +12,17 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use cairn_fs::client::{Client, ClientOptions};
 use cairn_master::clock::SystemClock;
 use cairn_master::store::{LeaseOptions, LogLimits, LogOptions, Member, ReplicatedStore, StoreOptions};
 use tempfile::TempDir;
+use tokio::runtime::Runtime;
 use tokio::time::timeout;
 
 pub use clock::GroupClock;
 pub use directory::Directory;
-use host::Host;
+use host::{Booted, Host};
+pub use service::Service;
 
 use crate::network::{Network, Place};
 
@@ -35,8 +40,8 @@ pub struct GroupOptions {
     pub seed: u64,
 }
 
-/// The masters: each the real store with its Raft group, on a runtime of its own, so that all its tasks can be ended at
-/// once, as a crash does.
+/// The masters: each a real one with its store, its managers and its services, on a runtime of its own, so that all its
+/// tasks can be ended at once, as a crash does.
 #[derive(Debug)]
 pub struct StoreGroup {
     network: Network,
@@ -44,6 +49,7 @@ pub struct StoreGroup {
     root: TempDir,
     members: Vec<Member>,
     limits: LogLimits,
+    service: Service,
     hosts: Vec<Option<Host>>,
     directory: Directory,
     crashes: u64,
@@ -51,7 +57,7 @@ pub struct StoreGroup {
 
 impl StoreGroup {
     /// Makes the group's disks and its network; no master runs yet.
-    pub fn new(options: &GroupOptions, clock: GroupClock) -> Self {
+    pub fn new(options: &GroupOptions, clock: GroupClock, service: Service) -> Self {
         let member = |id: u64| Member { id, name: format!("master-{id}"), address: format!("10.0.0.{id}:7000") };
         Self {
             network: Network::new(options.seed),
@@ -59,6 +65,7 @@ impl StoreGroup {
             clock,
             members: (1..=options.size).map(member).collect(),
             limits: options.limits,
+            service,
             hosts: (0..options.size).map(|_| None).collect(),
             directory: Directory::default(),
             crashes: 0,
@@ -67,7 +74,7 @@ impl StoreGroup {
 
     /// Starts every master, in real time.
     pub async fn start(options: &GroupOptions) -> Self {
-        let mut group = Self::new(options, GroupClock::Real);
+        let mut group = Self::new(options, GroupClock::Real, Service::Right);
         for id in group.ids() {
             group.restart(id).await;
         }
@@ -79,9 +86,22 @@ impl StoreGroup {
         &self.network
     }
 
-    /// Where clients find the masters that run.
+    /// The masters that run.
     pub fn directory(&self) -> &Directory {
         &self.directory
+    }
+
+    /// How a client with this number of its own reaches the masters.
+    pub fn client_options(&self, number: u64) -> ClientOptions {
+        let masters = self.members.iter().map(|member| member.address.clone()).collect();
+        let connector = self.network.connector(Place::Client(number));
+        ClientOptions { connector, ..ClientOptions::new(masters, format!("client {number}")) }
+    }
+
+    /// A client that has found the elected master.
+    pub async fn client(&self, number: u64) -> Client {
+        let connecting = Client::connect(self.client_options(number));
+        connecting.await.unwrap_or_else(|error| panic!("client {number}: {error}"))
     }
 
     /// The ids of all masters.
@@ -120,10 +140,10 @@ impl StoreGroup {
     /// Starts a master that does not run, on the disk it left.
     pub async fn restart(&mut self, id: u64) {
         let (options, network) = (self.options(id), self.network.clone());
-        let (limits, runtime) = (self.limits, self.clock.runtime());
-        let started = runtime.spawn(host::boot(options, limits, network)).await;
-        let store = started.expect("it does not panic");
-        self.put(id, Host { runtime, store });
+        let runtime = self.clock.runtime();
+        let started = runtime.spawn(host::boot(options, self.limits, network, self.service)).await;
+        let booted = started.expect("it does not panic");
+        self.put(id, runtime, booted);
     }
 
     /// As [`Self::crash`], outside of any runtime.
@@ -135,18 +155,18 @@ impl StoreGroup {
     pub fn restart_now(&mut self, id: u64) {
         let (options, network) = (self.options(id), self.network.clone());
         let runtime = self.clock.runtime();
-        let store = runtime.block_on(host::boot(options, self.limits, network));
-        self.put(id, Host { runtime, store });
+        let booted = runtime.block_on(host::boot(options, self.limits, network, self.service));
+        self.put(id, runtime, booted);
     }
 
     /// The runtimes of the masters that run.
-    pub(crate) fn runtimes(&self) -> impl Iterator<Item = (u64, &tokio::runtime::Runtime)> {
+    pub(crate) fn runtimes(&self) -> impl Iterator<Item = (u64, &Runtime)> {
         (1..).zip(&self.hosts).filter_map(|(id, host)| host.as_ref().map(|host| (id, &host.runtime)))
     }
 
-    fn put(&mut self, id: u64, host: Host) {
-        self.directory.enter(id, host.runtime.handle().clone(), Arc::clone(&host.store));
-        self.hosts[position(id)] = Some(host);
+    fn put(&mut self, id: u64, runtime: Runtime, booted: Booted) {
+        self.directory.enter(id, Arc::clone(&booted.store));
+        self.hosts[position(id)] = Some(Host { runtime, booted });
     }
 
     fn take(&mut self, id: u64) -> Host {

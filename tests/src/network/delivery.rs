@@ -7,25 +7,35 @@ use tonic::Status;
 use tonic::body::Body;
 use tonic::codegen::Service;
 use tonic::codegen::http::{Request, Response};
-use tonic::service::Routes;
 
 use super::{Network, Place};
 
-/// The services of one place, as the network lets them be reached.
-#[derive(Debug, Clone)]
-pub(super) struct Delivery {
-    network: Network,
-    here: Place,
-    routes: Routes,
+/// What one place serves.
+pub trait Services:
+    Service<Request<Body>, Response = Response<Body>, Error = Infallible, Future: Send> + Clone + Send + 'static
+{
 }
 
-impl Delivery {
-    pub(super) fn new(network: Network, here: Place, routes: Routes) -> Self {
-        Self { network, here, routes: routes.prepare() }
+impl<S> Services for S where
+    S: Service<Request<Body>, Response = Response<Body>, Error = Infallible, Future: Send> + Clone + Send + 'static
+{
+}
+
+/// The services of one place, as the network lets them be reached.
+#[derive(Debug, Clone)]
+pub(super) struct Delivery<S> {
+    network: Network,
+    here: Place,
+    services: S,
+}
+
+impl<S: Services> Delivery<S> {
+    pub(super) fn new(network: Network, here: Place, services: S) -> Self {
+        Self { network, here, services }
     }
 
     async fn deliver(mut self, caller: Place, request: Request<Body>) -> Response<Body> {
-        match self.network.clone().carry(caller, self.here, self.routes.call(request)).await {
+        match self.network.clone().carry(caller, self.here, self.services.call(request)).await {
             Ok(Ok(response)) => response,
             // What a caller sees of a request that got lost: nothing that tells whether it was executed.
             Err(lost) => Status::unavailable(lost.to_string()).into_http(),
@@ -33,13 +43,13 @@ impl Delivery {
     }
 }
 
-impl Service<Request<Body>> for Delivery {
+impl<S: Services> Service<Request<Body>> for Delivery<S> {
     type Response = Response<Body>;
     type Error = Infallible;
     type Future = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;
 
     fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-        Service::<Request<Body>>::poll_ready(&mut self.routes, context)
+        self.services.poll_ready(context)
     }
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {

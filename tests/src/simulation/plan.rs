@@ -39,6 +39,8 @@ pub struct Plan {
     pub masters: u64,
     /// Clients.
     pub clients: u64,
+    /// Those of them that give an operation up when no answer comes, and go on with the next.
+    pub impatient_clients: u64,
     /// Keys that they share.
     pub keys: u64,
     /// Whether logs are kept so short that masters need snapshots after an absence.
@@ -58,14 +60,11 @@ impl Plan {
             let pause = Duration::from_millis(random.random_range(PAUSES_MS));
             (pause, draw_fault(masters, &mut down, random))
         };
-        Self {
-            seed,
-            masters,
-            clients: random.random_range(2..6),
-            keys: random.random_range(1..4),
-            short_log: random.random_bool(0.5),
-            faults: (0..count).map(|_| draw_fault(&mut random)).collect(),
-        }
+        let (clients, keys, short_log) =
+            (random.random_range(2..6), random.random_range(1..4), random.random_bool(0.5));
+        let faults = (0..count).map(|_| draw_fault(&mut random)).collect();
+        let impatient_clients = random.random_range(0..clients);
+        Self { seed, masters, clients, impatient_clients, keys, short_log, faults }
     }
 }
 
@@ -94,8 +93,11 @@ fn draw_fault(masters: u64, down: &mut Vec<u64>, random: &mut StdRng) -> Fault {
 
 impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { seed, masters, clients, keys, short_log, faults } = self;
-        writeln!(f, "seed {seed}: {masters} masters, {clients} clients, {keys} keys, short log: {short_log}")?;
+        let Self { seed, masters, clients, impatient_clients, keys, short_log, faults } = self;
+        writeln!(
+            f,
+            "seed {seed}: {masters} masters, {clients} clients ({impatient_clients} impatient), {keys} keys, short log: {short_log}"
+        )?;
         faults.iter().try_for_each(|(pause, fault)| writeln!(f, "  {pause:?} later {fault:?}"))
     }
 }

@@ -5,26 +5,27 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
+use cairn_fs::client::ClientOptions;
 use cairn_master::store::{LogLimits, ReadError, Store};
+use rand::SeedableRng;
 use rand::rngs::StdRng;
-use rand::{RngExt, SeedableRng};
-use tokio::time::sleep;
 
 use super::plan::{Fault, Plan};
+use super::worker::Worker;
 use super::world::World;
-use crate::clerk::Clerk;
-pub use crate::clerk::Service;
-use crate::history::{Action, History};
+use crate::history::History;
 use crate::linearizability::{NotLinearizable, STEPS_LIMIT, check};
 use crate::network::Rates;
-use crate::store_group::GroupOptions;
+use crate::store_group::{GroupOptions, Service};
 
 /// From the start of a fresh group to its first answer, at most.
 const FIRST_ANSWER: Duration = Duration::from_secs(20);
 /// From the end of all faults until every client has its answer and all masters have the same state, at most.
 const RECOVERY: Duration = Duration::from_secs(30);
-/// Pause of a client between two operations.
-const THINKING_MS: std::ops::Range<u64> = 1..40;
+/// Patience of a client that waits for an answer to each operation: longer than any run.
+const PATIENT: Duration = Duration::from_mins(10);
+/// Patience of a client that gives operations up, whose outcome is then unknown if they may have got through.
+const IMPATIENT: Duration = Duration::from_secs(1);
 /// With fewer operations answered a run shows nothing.
 const LEAST_OPERATIONS: usize = 50;
 
@@ -37,6 +38,8 @@ const LONG_LOG: LogLimits =
 pub struct Passed {
     /// Operations answered.
     pub operations: usize,
+    /// Operations of unknown outcome.
+    pub unknown: usize,
     /// Simulated time.
     pub time: Duration,
 }
@@ -78,14 +81,19 @@ pub enum Failure {
 /// Plays a plan against a group of masters under clients that use `service`.
 pub fn run(plan: &Plan, service: Service) -> Result<Passed, Failure> {
     let limits = if plan.short_log { SHORT_LOG } else { LONG_LOG };
-    let mut world = World::new(&GroupOptions { size: plan.masters, limits, seed: plan.seed });
+    let mut world = World::new(&GroupOptions { size: plan.masters, limits, seed: plan.seed }, service);
     let history = History::default();
     let (stop, ended) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
     for id in 1..=plan.clients {
-        let clerk = Clerk::new(id, world.network(), world.group().directory(), world.group().ids());
-        let clerk = clerk.recorded(&history).using(service);
+        let deadline = if id <= plan.impatient_clients { IMPATIENT } else { PATIENT };
+        let options = ClientOptions { deadline, ..world.group().client_options(id) };
         let random = StdRng::seed_from_u64(world.draw_seed());
-        world.clients().spawn(client(clerk, plan.keys, random, Arc::clone(&stop), Arc::clone(&ended)));
+        let worker = Worker { id, options, keys: plan.keys, random, history: history.clone(), stop: Arc::clone(&stop) };
+        let ended = Arc::clone(&ended);
+        world.clients().spawn(async move {
+            worker.run().await;
+            ended.fetch_add(1, Ordering::Relaxed);
+        });
     }
     if !world.run_until(FIRST_ANSWER, |_| history.answered_count() > 0) {
         return Err(Failure::NeverServed);
@@ -106,7 +114,7 @@ pub fn run(plan: &Plan, service: Service) -> Result<Passed, Failure> {
     if operations < LEAST_OPERATIONS {
         return Err(Failure::Void { operations });
     }
-    Ok(Passed { operations, time: world.now() })
+    Ok(Passed { operations, unknown: history.open_count(), time: world.now() })
 }
 
 fn strike(world: &mut World, fault: &Fault) {
@@ -152,7 +160,7 @@ fn converge(world: &mut World) -> Result<(), Failure> {
     let mut first: Option<(u64, Vec<(Bytes, Bytes)>)> = None;
     for id in world.group().ids() {
         let Some(store) = world.group().store(id) else { continue };
-        let state = store.view()?.scan(b"test/", b"test0", usize::MAX)?;
+        let state = store.view()?.scan(b"", &[u8::MAX], usize::MAX)?;
         let state: Vec<(Bytes, Bytes)> = state.into_iter().map(|(key, stored)| (key, stored.value)).collect();
         match &first {
             None => first = Some((id, state)),
@@ -161,22 +169,4 @@ fn converge(world: &mut World) -> Result<(), Failure> {
         }
     }
     Ok(())
-}
-
-/// Works until told to stop.
-async fn client(mut clerk: Clerk, keys: u64, mut random: StdRng, stop: Arc<AtomicU64>, ended: Arc<AtomicU64>) {
-    let mut written = 0;
-    while stop.load(Ordering::Relaxed) == 0 {
-        sleep(Duration::from_millis(random.random_range(THINKING_MS))).await;
-        let key = random.random_range(0..keys).to_string();
-        let token = Bytes::from(format!("<{} {written}>", clerk.id()));
-        written += 1;
-        let action = match random.random_range(0..100) {
-            0..50 => Action::Append(token),
-            50..55 => Action::Put(token),
-            _ => Action::Get,
-        };
-        clerk.run(&key, action).await;
-    }
-    ended.fetch_add(1, Ordering::Relaxed);
 }

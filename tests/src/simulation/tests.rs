@@ -1,7 +1,8 @@
 //! That a seed is repeatable where it promises to be, and that the simulation finds what is planted.
 
-use super::{Failure, Plan, Service, run};
+use super::{Failure, Plan, run};
 use crate::linearizability::NotLinearizable;
+use crate::store_group::Service;
 
 /// Runs in which a planted fault must show.
 const TRIES: u64 = 40;

@@ -8,7 +8,7 @@ use tokio::runtime::Runtime;
 use tokio::time::{Instant, sleep_until};
 
 use crate::network::{Network, Place};
-use crate::store_group::{GroupClock, GroupOptions, StoreGroup};
+use crate::store_group::{GroupClock, GroupOptions, Service, StoreGroup};
 
 /// How far each place runs before the next one does. A message is under way for about as long.
 const TICK: Duration = Duration::from_millis(1);
@@ -30,10 +30,10 @@ pub(super) struct World {
 const CLIENTS: u64 = 0;
 
 impl World {
-    pub(super) fn new(options: &GroupOptions) -> Self {
+    pub(super) fn new(options: &GroupOptions, service: Service) -> Self {
         let clients = GroupClock::Simulated.runtime();
         let mut world = Self {
-            group: StoreGroup::new(options, GroupClock::Simulated),
+            group: StoreGroup::new(options, GroupClock::Simulated, service),
             began: BTreeMap::from([(CLIENTS, (own_time(&clients), Duration::ZERO))]),
             clients,
             now: Duration::ZERO,

@@ -4,19 +4,13 @@ use std::sync::Arc;
 
 use cairn_master::store::{ReplicatedStore, Standing, Store};
 use parking_lot::Mutex;
-use tokio::runtime::Handle;
 use tokio::sync::watch;
 
 /// The masters that run now.
 #[derive(Clone)]
 pub struct Directory {
-    running: Arc<Mutex<BTreeMap<u64, Running>>>,
+    running: Arc<Mutex<BTreeMap<u64, Arc<ReplicatedStore>>>>,
     changes: watch::Sender<()>,
-}
-
-struct Running {
-    runtime: Handle,
-    store: Arc<ReplicatedStore>,
 }
 
 impl Default for Directory {
@@ -32,8 +26,8 @@ impl fmt::Debug for Directory {
 }
 
 impl Directory {
-    pub(super) fn enter(&self, id: u64, runtime: Handle, store: Arc<ReplicatedStore>) {
-        self.running.lock().insert(id, Running { runtime, store });
+    pub(super) fn enter(&self, id: u64, store: Arc<ReplicatedStore>) {
+        self.running.lock().insert(id, store);
         self.changes.send_replace(());
     }
 
@@ -43,18 +37,13 @@ impl Directory {
     }
 
     pub(super) fn store(&self, id: u64) -> Option<Arc<ReplicatedStore>> {
-        self.running.lock().get(&id).map(|running| Arc::clone(&running.store))
-    }
-
-    /// Where the tasks of a master run.
-    pub fn at(&self, id: u64) -> Option<(Handle, Arc<ReplicatedStore>)> {
-        self.running.lock().get(&id).map(|running| (running.runtime.clone(), Arc::clone(&running.store)))
+        self.running.lock().get(&id).cloned()
     }
 
     /// The master that is elected by its own account. Where two think so, one of them is cut off and late to notice.
     pub fn elected_now(&self) -> Option<u64> {
         let running = self.running.lock();
-        let elected = running.iter().find(|(_, running)| is_elected(&running.store.standing().borrow()));
+        let elected = running.iter().find(|(_, store)| is_elected(&store.standing().borrow()));
         elected.map(|(id, _)| *id)
     }
 
@@ -66,7 +55,7 @@ impl Directory {
             if let Some(id) = self.elected_now() {
                 return id;
             }
-            let standings: Vec<_> = self.running.lock().values().map(|running| running.store.standing()).collect();
+            let standings: Vec<_> = self.running.lock().values().map(|store| store.standing()).collect();
             let elections = standings.into_iter().map(|mut standing| {
                 Box::pin(async move {
                     if standing.wait_for(is_elected).await.is_err() {

@@ -1,40 +1,74 @@
 use std::fmt;
+use std::future::pending;
 use std::sync::Arc;
 
-use cairn_master::store::{LogLimits, ReplicatedStore, StoreOptions, open_with};
+use cairn_codec::Layout;
+use cairn_master::clock::SystemClock;
+use cairn_master::nodes::NodeTiming;
+use cairn_master::scheduler::Score;
+use cairn_master::store::{LogLimits, ReplicatedStore, StoreOptions};
+use cairn_master::tenure::Settings;
+use cairn_master::{Master, TimingConfig};
 use tokio::runtime::{Builder, Runtime};
+use tokio::task::JoinHandle;
 use tokio::time::timeout;
-use tokio_util::sync::CancellationToken;
-use tonic::service::Routes;
 
 use super::PATIENCE;
+use super::service::{Service, Services};
 use crate::network::{Network, Place};
 
 /// One master that runs.
 pub(super) struct Host {
     pub(super) runtime: Runtime,
+    pub(super) booted: Booted,
+}
+
+/// What runs on a master's runtime.
+pub(super) struct Booted {
     pub(super) store: Arc<ReplicatedStore>,
+    serving: JoinHandle<()>,
 }
 
 impl fmt::Debug for Host {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Host").field("store", &self.store.master_id()).finish_non_exhaustive()
+        f.debug_struct("Host").field("store", &self.booted.store.master_id()).finish_non_exhaustive()
     }
 }
 
-/// Opens the store and serves what masters say to one another.
-pub(super) async fn boot(options: StoreOptions, limits: LogLimits, network: Network) -> Arc<ReplicatedStore> {
+/// Opens a master and has it take part until its runtime ends.
+pub(super) async fn boot(options: StoreOptions, limits: LogLimits, network: Network, service: Service) -> Booted {
     let (place, address) = (Place::Master(options.master), options.address.clone());
-    let (store, raft) = open_with(options, limits).await.unwrap_or_else(|error| panic!("{place:?}: {error}"));
-    let routes = Routes::new(raft.into_server());
-    tokio::spawn(async move { network.serve(place, &address, routes, CancellationToken::new()).await });
-    store
+    let opened = Master::open_with(options, limits, Arc::new(SystemClock), settings()).await;
+    let master = opened.unwrap_or_else(|error| panic!("{place:?}: {error}"));
+    let (store, served) = (Arc::clone(master.store()), Arc::clone(master.store()));
+    let serving = tokio::spawn(async move {
+        let serve = |routes, stop| async move {
+            network.serve(place, &address, Services::new(service, routes, served), stop).await
+        };
+        let ended = master.run(serve, pending()).await;
+        panic!("{place:?} ended by itself: {ended:?}");
+    });
+    Booted { store, serving }
+}
+
+/// As a daemon's with a configuration that names no times.
+fn settings() -> Settings {
+    let timing = TimingConfig::default();
+    Settings {
+        default_layout: Layout::DEFAULT,
+        score: Score::default(),
+        session_heartbeat: timing.session_heartbeat,
+        session_timeout: timing.session_timeout,
+        nodes: NodeTiming { heartbeat: timing.node_heartbeat, suspect: timing.node_suspect, dead: timing.node_dead },
+        collection_grace: timing.collection_grace,
+    }
 }
 
 impl Host {
     /// Ends every task, then waits until the databases are closed.
     pub(super) fn end(self) {
-        let Self { runtime, store } = self;
+        let Self { runtime, booted: Booted { store, serving } } = self;
+        assert!(!serving.is_finished(), "a master ended by itself before it was crashed");
         let closed = store.closed();
         runtime.shutdown_timeout(PATIENCE);
         drop(store);
@@ -49,6 +83,8 @@ impl Host {
 
     /// Ends it without waiting.
     pub(super) fn abandon(self) {
+        let ended_by_itself = self.booted.serving.is_finished();
         self.runtime.shutdown_background();
+        assert!(!ended_by_itself || std::thread::panicking(), "a master ended by itself");
     }
 }

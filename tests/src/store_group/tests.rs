@@ -1,15 +1,16 @@
 use cairn_master::store::LogLimits;
 
 use super::{GroupOptions, StoreGroup};
-use crate::clerk::Clerk;
+use crate::history::History;
+use crate::recording_client::RecordingClient;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_acknowledged_is_there_when_every_master_crashed() {
     let limits = LogLimits { snapshot_every: 50, kept_log: 10, replication_lag: 100, purge_batch: 1 };
     let mut group = StoreGroup::start(&GroupOptions { size: 3, limits, seed: 1 }).await;
-    let mut clerk = Clerk::new(1, group.network(), group.directory(), group.ids());
-    clerk.append("k", "a").await;
-    clerk.append("k", "b").await;
+    let client = RecordingClient::new(1, group.client(1).await, &History::default());
+    client.append("k", "a").await;
+    client.append("k", "b").await;
     for id in group.ids() {
         group.crash(id).await;
     }
@@ -17,6 +18,6 @@ async fn what_was_acknowledged_is_there_when_every_master_crashed() {
     for id in group.ids() {
         group.restart(id).await;
     }
-    assert_eq!(clerk.get("k").await, "ab");
+    assert_eq!(client.get("k").await, "ab");
     assert_eq!(group.crashes(), 3);
 }

@@ -2,12 +2,13 @@ use std::time::Duration;
 
 use cairn_master::store::LogLimits;
 use cairn_tests::Machine;
-use cairn_tests::clerk::Clerk;
 use cairn_tests::history::History;
 use cairn_tests::linearizability::{STEPS_LIMIT, check};
 use cairn_tests::network::Rates;
+use cairn_tests::recording_client::RecordingClient;
 use cairn_tests::scale::Scale;
 use cairn_tests::store_group::{GroupOptions, PATIENCE, StoreGroup};
+use futures_util::future::join_all;
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::load::{Load, Orders, chance};
@@ -48,13 +49,10 @@ impl Generic {
         let mut group = StoreGroup::start(&options).await;
         group.elected().await;
         let history = History::default();
-        let mut reader = Clerk::new(0, group.network(), group.directory(), group.ids()).recorded(&history);
+        let reader = RecordingClient::new(0, group.client(0).await, &history);
         for iteration in 0..u64::from(scale.iterations) {
-            let clerks = (1..=self.clients).map(|client| {
-                let id = iteration * self.clients + client;
-                Clerk::new(id, group.network(), group.directory(), group.ids()).recorded(&history)
-            });
-            let load = Load::start(clerks, append_and_read);
+            let clients = connect(&group, iteration * self.clients, self.clients, &history).await;
+            let load = Load::start(clients, append_and_read);
             self.fault(&mut group, &load, scale.iteration).await;
             let written = timeout(PATIENCE, load.ended()).await.expect("every operation is answered in the end");
             for Written { key, value } in written {
@@ -68,11 +66,8 @@ impl Generic {
 
     /// One iteration of load and faults, after which the network is whole and all masters run.
     pub(crate) async fn fault<T: Send + 'static>(&self, group: &mut StoreGroup, load: &Load<T>, lasts: Duration) {
-        group.network().set_rates(Rates::RELIABLE);
-        load.quiet_second().await;
-        if self.unreliable {
-            group.network().set_rates(Rates::UNRELIABLE);
-        }
+        group.network().set_rates(if self.unreliable { Rates::UNRELIABLE } else { Rates::RELIABLE });
+        load.first_second().await;
         let end = Instant::now() + lasts;
         if self.crashes {
             crash_elected(group, end).await;
@@ -118,25 +113,32 @@ impl Generic {
     }
 }
 
+/// Clients with the next ids after `last_id`, each with a connection and a session of its own.
+pub(crate) async fn connect(group: &StoreGroup, last_id: u64, clients: u64, history: &History) -> Vec<RecordingClient> {
+    let connecting = (last_id + 1..=last_id + clients)
+        .map(|id| async move { RecordingClient::new(id, group.client(id).await, history) });
+    join_all(connecting).await
+}
+
 /// What a client left behind.
 pub(crate) struct Written {
     key: String,
     value: String,
 }
 
-async fn append_and_read(mut clerk: Clerk, orders: Orders) -> Written {
-    let key = format!("k{}", clerk.id());
+async fn append_and_read(client: RecordingClient, orders: Orders) -> Written {
+    let key = format!("k{}", client.id());
     let mut value = String::new();
-    clerk.put(&key, "").await;
+    client.put(&key, "").await;
     let mut appended = 0;
     while orders.go_on() {
         if chance(50) {
-            let token = format!("x {} {appended} y", clerk.id());
+            let token = format!("x {} {appended} y", client.id());
             appended += 1;
             value.push_str(&token);
-            clerk.append(&key, token).await;
+            client.append(&key, token).await;
         } else {
-            assert_eq!(clerk.get(&key).await, value, "client {}", clerk.id());
+            assert_eq!(client.get(&key).await, value, "client {}", client.id());
         }
     }
     Written { key, value }

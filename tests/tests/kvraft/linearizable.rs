@@ -1,15 +1,15 @@
 //! Clients on shared keys under all faults at once; the history is checked.
 
 use cairn_tests::Machine;
-use cairn_tests::clerk::Clerk;
 use cairn_tests::history::History;
 use cairn_tests::linearizability::{STEPS_LIMIT, check};
+use cairn_tests::recording_client::RecordingClient;
 use cairn_tests::scale::Scale;
 use cairn_tests::store_group::{GroupOptions, PATIENCE, StoreGroup};
 use rand::RngExt;
 use tokio::time::timeout;
 
-use crate::generic::Generic;
+use crate::generic::{Generic, connect};
 use crate::load::{Load, Orders, chance};
 
 const CLIENTS: u64 = 15;
@@ -35,11 +35,8 @@ async fn run(faults: Generic) {
     group.elected().await;
     let history = History::default();
     for iteration in 0..u64::from(scale.iterations) {
-        let clerks = (1..=CLIENTS).map(|client| {
-            let id = iteration * CLIENTS + client;
-            Clerk::new(id, group.network(), group.directory(), group.ids()).recorded(&history)
-        });
-        let load = Load::start(clerks, on_shared_keys);
+        let clients = connect(&group, iteration * CLIENTS, CLIENTS, &history).await;
+        let load = Load::start(clients, on_shared_keys);
         faults.fault(&mut group, &load, scale.iteration).await;
         timeout(PATIENCE, load.ended()).await.expect("every operation is answered in the end");
         faults.check_logs(&group);
@@ -50,18 +47,18 @@ async fn run(faults: Generic) {
 }
 
 /// Half appends, one put in twenty, gets otherwise; each on one of as many keys as there are clients.
-async fn on_shared_keys(mut clerk: Clerk, orders: Orders) {
+async fn on_shared_keys(client: RecordingClient, orders: Orders) {
     let mut written = 0;
     loop {
         let key = rand::rng().random_range(0..CLIENTS).to_string();
-        let token = format!("x {} {written} y", clerk.id());
+        let token = format!("x {} {written} y", client.id());
         written += 1;
         if chance(50) {
-            clerk.append(&key, token).await;
+            client.append(&key, token).await;
         } else if chance(10) {
-            clerk.put(&key, token).await;
+            client.put(&key, token).await;
         } else {
-            clerk.get(&key).await;
+            client.get(&key).await;
         }
         if !orders.go_on() {
             return;

@@ -2,7 +2,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use cairn_tests::clerk::Clerk;
+use cairn_tests::recording_client::RecordingClient;
 use rand::RngExt;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -11,12 +11,12 @@ use tokio::time::{Instant, sleep};
 /// With fewer operations in a second before the fault, a run shows nothing.
 const LEAST_RATE: f64 = 50.0;
 /// How long the rate is measured.
-const QUIET: Duration = Duration::from_secs(1);
+const FIRST: Duration = Duration::from_secs(1);
 
 /// Clients that load a group until told to stop.
 pub(crate) struct Load<T> {
     stop: watch::Sender<bool>,
-    clients: JoinSet<T>,
+    working: JoinSet<T>,
     operations: Arc<AtomicU64>,
 }
 
@@ -36,24 +36,25 @@ impl Orders {
 }
 
 impl<T: Send + 'static> Load<T> {
-    /// Starts a loop for each clerk.
+    /// Starts a loop for each client.
     pub(crate) fn start<W: Future<Output = T> + Send + 'static>(
-        clerks: impl IntoIterator<Item = Clerk>,
-        client: impl Fn(Clerk, Orders) -> W,
+        clients: impl IntoIterator<Item = RecordingClient>,
+        work: impl Fn(RecordingClient, Orders) -> W,
     ) -> Self {
         let stop = watch::Sender::new(false);
         let operations = Arc::new(AtomicU64::new(0));
-        let mut clients = JoinSet::new();
-        for clerk in clerks {
-            clients.spawn(client(clerk, Orders { stop: stop.subscribe(), operations: Arc::clone(&operations) }));
+        let mut working = JoinSet::new();
+        for client in clients {
+            working.spawn(work(client, Orders { stop: stop.subscribe(), operations: Arc::clone(&operations) }));
         }
-        Self { stop, clients, operations }
+        Self { stop, working, operations }
     }
 
-    /// Lets it run undisturbed for a second. The run is void if too little happens then.
-    pub(crate) async fn quiet_second(&self) {
+    /// Lets it run for a second on the network as it is, before any other fault. The run is void if too little happens
+    /// then.
+    pub(crate) async fn first_second(&self) {
         let (before, started) = (self.operations.load(Ordering::Relaxed), Instant::now());
-        sleep(QUIET).await;
+        sleep(FIRST).await;
         #[allow(clippy::cast_precision_loss, reason = "counts of a second")]
         let rate = (self.operations.load(Ordering::Relaxed) - before) as f64 / started.elapsed().as_secs_f64();
         println!("{rate:.0} operations per second before the fault");
@@ -68,7 +69,7 @@ impl<T: Send + 'static> Load<T> {
     /// What the clients come to, once their last operations are answered.
     pub(crate) async fn ended(self) -> Vec<T> {
         self.stop();
-        self.clients.join_all().await
+        self.working.join_all().await
     }
 }
 

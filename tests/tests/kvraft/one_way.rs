@@ -4,14 +4,15 @@
 use std::time::Duration;
 
 use cairn_tests::Machine;
-use cairn_tests::clerk::Clerk;
 use cairn_tests::history::History;
 use cairn_tests::linearizability::{STEPS_LIMIT, check};
 use cairn_tests::network::Place;
+use cairn_tests::recording_client::RecordingClient;
 use cairn_tests::store_group::{GroupOptions, StoreGroup};
 use tokio::time::timeout;
 
 use crate::LONG_LOG;
+use crate::generic::connect;
 use crate::load::{Load, Orders, chance};
 
 /// How soon another master serves.
@@ -31,17 +32,16 @@ async fn cut_one_way(direction: impl Fn(Place, Place) -> (Place, Place)) {
     let _machine = Machine::alone();
     let group = StoreGroup::start(&GroupOptions { size: 5, limits: LONG_LOG, seed: rand::random() }).await;
     let history = History::default();
-    let clerk = |id| Clerk::new(id, group.network(), group.directory(), group.ids()).recorded(&history);
     let elected = group.elected().await;
-    let load = Load::start((1..=5).map(clerk), on_one_key);
-    load.quiet_second().await;
+    let load = Load::start(connect(&group, 0, 5, &history).await, on_one_key);
+    load.first_second().await;
     for other in group.ids().into_iter().filter(|id| *id != elected) {
         let (from, to) = direction(Place::Master(elected), Place::Master(other));
         group.network().cut(from, to);
     }
     load.stop();
     timeout(TAKE_OVER, load.ended()).await.expect("another master serves");
-    let mut after = clerk(6);
+    let after = RecordingClient::new(6, group.client(6).await, &history);
     timeout(TAKE_OVER, after.append("k", "after")).await.expect("another master serves");
     assert_ne!(group.elected().await, elected);
     group.network().heal();
@@ -50,15 +50,15 @@ async fn cut_one_way(direction: impl Fn(Place, Place) -> (Place, Place)) {
     check(&history.operations(), STEPS_LIMIT).unwrap();
 }
 
-async fn on_one_key(mut clerk: Clerk, orders: Orders) {
+async fn on_one_key(client: RecordingClient, orders: Orders) {
     let mut appended = 0;
     loop {
         if chance(50) {
-            let token = format!("x {} {appended} y", clerk.id());
+            let token = format!("x {} {appended} y", client.id());
             appended += 1;
-            clerk.append("k", token).await;
+            client.append("k", token).await;
         } else {
-            clerk.get("k").await;
+            client.get("k").await;
         }
         if !orders.go_on() {
             return;

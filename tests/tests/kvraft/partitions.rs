@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use cairn_tests::Machine;
-use cairn_tests::clerk::Clerk;
 use cairn_tests::history::History;
 use cairn_tests::linearizability::{STEPS_LIMIT, check};
 use cairn_tests::network::Place;
+use cairn_tests::recording_client::RecordingClient;
 use cairn_tests::store_group::{GroupOptions, StoreGroup};
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
@@ -24,18 +24,20 @@ async fn test_one_partition() {
     let _machine = Machine::alone();
     let group = StoreGroup::start(&GroupOptions { size: 5, limits: LONG_LOG, seed: rand::random() }).await;
     let history = History::default();
-    let clerk = |id| Clerk::new(id, group.network(), group.directory(), group.ids()).recorded(&history);
-    clerk(1).put("1", "13").await;
+    let client = async |id| RecordingClient::new(id, group.client(id).await, &history);
+    client(1).await.put("1", "13").await;
+    // With a session before the partition, so that what the minority gets is the put itself.
+    let (writer, reader) = (client(3).await, client(4).await);
+    writer.put("1", "13 again").await;
 
     let (minority, majority) = split_off(&group, group.elected().await);
     tie(&group, 2, &majority);
-    let mut in_majority = clerk(2);
+    let in_majority = client(2).await;
     in_majority.put("1", "14").await;
     assert_eq!(in_majority.get("1").await, "14", "progress in the majority");
 
     tie(&group, 3, &minority);
     tie(&group, 4, &minority);
-    let (mut writer, mut reader) = (clerk(3), clerk(4));
     let put: JoinHandle<()> = tokio::spawn(async move { writer.put("1", "15").await });
     let get: JoinHandle<String> = tokio::spawn(async move { reader.get("1").await });
     sleep(NO_PROGRESS).await;
@@ -49,7 +51,7 @@ async fn test_one_partition() {
     timeout(COMPLETION, put).await.expect("the put is done after the partition").unwrap();
     let read = timeout(COMPLETION, get).await.expect("the get is done after the partition").unwrap();
     assert!(["15", "16"].contains(&read.as_str()), "read {read}");
-    assert_eq!(clerk(5).get("1").await, "15");
+    assert_eq!(client(5).await.get("1").await, "15");
     assert!(group.network().troubles().cut_off > 0, "void: no partition met a request");
     check(&history.operations(), STEPS_LIMIT).unwrap();
 }

@@ -1,11 +1,14 @@
 //! With a short log: followers that were away catch up by snapshot, and log and snapshot stay small.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use cairn_master::store::Store;
 use cairn_tests::Machine;
-use cairn_tests::clerk::Clerk;
+use cairn_tests::history::History;
+use cairn_tests::linearizability::{STEPS_LIMIT, check};
+use cairn_tests::recording_client::RecordingClient;
 use cairn_tests::scale::Scale;
 use cairn_tests::store_group::{GroupOptions, PATIENCE, StoreGroup};
 use tokio::task::JoinSet;
@@ -15,7 +18,7 @@ use crate::generic::Generic;
 use crate::{SHORT_LOG, SHORT_LOG_ENTRIES};
 
 const SNAPSHOT_LIMIT_BYTES: u64 = 256 << 10;
-/// Clients that write at the same time where many puts are wanted.
+/// Requests that a client has under way where many puts are wanted.
 const WRITERS: u64 = 32;
 /// How often what cannot be awaited is looked at.
 const LOOK: Duration = Duration::from_millis(20);
@@ -26,18 +29,18 @@ async fn three(limits_seed: u64) -> StoreGroup {
     group
 }
 
-fn clerk(group: &StoreGroup, id: u64) -> Clerk {
-    Clerk::new(id, group.network(), group.directory(), group.ids())
+async fn client(group: &StoreGroup, id: u64, history: &History) -> Arc<RecordingClient> {
+    Arc::new(RecordingClient::new(id, group.client(id).await, history))
 }
 
-/// Puts `from..to` into keys of the same names modulo `keys`, by many clients at once.
-async fn put_many(group: &StoreGroup, first_clerk: u64, puts: u64, keys: u64) {
+/// Puts each number below `puts` into the key of its name modulo `keys`, many at a time.
+async fn put_many(client: &Arc<RecordingClient>, puts: u64, keys: u64) {
     let mut writers = JoinSet::new();
     for writer in 0..WRITERS {
-        let mut clerk = clerk(group, first_clerk + writer);
+        let client = Arc::clone(client);
         writers.spawn(async move {
             for number in (writer..puts).step_by(usize::try_from(WRITERS).unwrap()) {
-                clerk.put(&(number % keys).to_string(), number.to_string()).await;
+                client.put(&(number % keys).to_string(), number.to_string()).await;
             }
         });
     }
@@ -70,40 +73,42 @@ async fn test_snapshot_rpc() {
     const PUTS: u64 = 5 * SHORT_LOG_ENTRIES / 2;
     let _machine = Machine::alone();
     let group = three(1).await;
-    let mut clerk_one = clerk(&group, 1);
-    clerk_one.put("a", "A").await;
+    let history = History::default();
+    let (client_one, writer) = (client(&group, 1, &history).await, client(&group, 2, &history).await);
+    client_one.put("a", "A").await;
     let elected = group.elected().await;
     let [absent, other] = group.ids().into_iter().filter(|id| *id != elected).collect::<Vec<_>>()[..] else {
         panic!("three masters, one of them elected");
     };
     group.network().partition(&[&[absent], &[elected, other]]);
     let behind = group.store(absent).unwrap().log_size().last_index;
-    put_many(&group, 100, PUTS, 50).await;
+    put_many(&writer, PUTS, 50).await;
     for number in 0..50 {
-        clerk_one.put(&number.to_string(), number.to_string()).await;
+        client_one.put(&number.to_string(), number.to_string()).await;
     }
-    clerk_one.put("b", "B").await;
+    client_one.put("b", "B").await;
     logs_are_short(&group, &[elected, other]).await;
     let kept_from = group.store(elected).unwrap().log_size().purged_index;
     assert!(kept_from > behind, "void: the log still has what the absent master lacks");
 
     // The absent master and the elected one alone: nothing commits before the former has the state.
     group.network().partition(&[&[absent, elected], &[other]]);
-    clerk_one.put("c", "C").await;
-    clerk_one.put("d", "D").await;
+    client_one.put("c", "C").await;
+    client_one.put("d", "D").await;
     for (key, value) in [("a", "A"), ("b", "B"), ("1", "1"), ("49", "49")] {
-        assert_eq!(clerk_one.get(key).await, value, "key {key:?}");
+        assert_eq!(client_one.get(key).await, value, "key {key:?}");
     }
     assert!(group.dir(absent).join("state/0000000002").exists(), "caught up without a snapshot");
 
     group.network().heal();
-    clerk_one.put("e", "E").await;
+    client_one.put("e", "E").await;
     for (key, value) in [("c", "C"), ("e", "E"), ("1", "1")] {
-        assert_eq!(clerk_one.get(key).await, value, "key {key:?}");
+        assert_eq!(client_one.get(key).await, value, "key {key:?}");
     }
     let applied = group.store(elected).unwrap().view().unwrap().applied_index();
     let last = group.store(other).unwrap();
     timeout(PATIENCE, last.wait_applied(applied)).await.expect("all masters catch up");
+    check(&history.operations(), STEPS_LIMIT).unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -112,14 +117,15 @@ async fn test_snapshot_size() {
     let _machine = Machine::alone();
     let puts = Scale::from_environment().puts;
     let group = three(2).await;
-    let mut before = clerk(&group, 1);
+    let history = History::default();
+    let (before, writer) = (client(&group, 1, &history).await, client(&group, 2, &history).await);
     for _ in 0..20 {
         for value in ["0", "1"] {
             before.put("x", value).await;
             assert_eq!(before.get("x").await, value);
         }
     }
-    put_many(&group, 100, puts, KEYS).await;
+    put_many(&writer, puts, KEYS).await;
     logs_are_short(&group, &group.ids()).await;
     for id in group.ids() {
         let store = group.store(id).unwrap();
@@ -129,11 +135,12 @@ async fn test_snapshot_size() {
         assert!(bytes > 0, "void: master {id} has no snapshot");
         assert!(bytes <= SNAPSHOT_LIMIT_BYTES, "snapshots of {bytes} bytes on master {id}");
     }
-    let mut reader = clerk(&group, 2);
+    let reader = client(&group, 3, &history).await;
     for key in 0..KEYS {
         let number: u64 = reader.get(&key.to_string()).await.parse().unwrap();
         assert_eq!(number % KEYS, key);
     }
+    check(&history.operations(), STEPS_LIMIT).unwrap();
 }
 
 const SNAPSHOTS: Generic = Generic { snapshots: true, ..Generic::RELIABLE };

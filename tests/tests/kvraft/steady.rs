@@ -1,15 +1,15 @@
 //! Without crashes and partitions.
 
 use cairn_tests::Machine;
-use cairn_tests::clerk::Clerk;
 use cairn_tests::history::History;
 use cairn_tests::linearizability::{STEPS_LIMIT, check};
 use cairn_tests::network::Rates;
+use cairn_tests::recording_client::RecordingClient;
 use cairn_tests::store_group::{GroupOptions, StoreGroup};
 use tokio::task::JoinSet;
 
 use crate::LONG_LOG;
-use crate::generic::Generic;
+use crate::generic::{Generic, connect};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn test_basic() {
@@ -37,19 +37,18 @@ async fn test_unreliable_one_key() {
     group.elected().await;
     group.network().set_rates(Rates::UNRELIABLE);
     let history = History::default();
-    let clerk = |id| Clerk::new(id, group.network(), group.directory(), group.ids()).recorded(&history);
-    let mut reader = clerk(0);
+    let reader = RecordingClient::new(0, group.client(0).await, &history);
     reader.put("k", "").await;
-    let mut clients = JoinSet::new();
-    for mut clerk in (1..=CLIENTS).map(clerk) {
-        clients.spawn(async move {
+    let mut appending = JoinSet::new();
+    for client in connect(&group, 0, CLIENTS, &history).await {
+        appending.spawn(async move {
             for number in 0..APPENDS {
-                let token = format!("x {} {number} y", clerk.id());
-                clerk.append("k", token).await;
+                let token = format!("x {} {number} y", client.id());
+                client.append("k", token).await;
             }
         });
     }
-    clients.join_all().await;
+    appending.join_all().await;
     let value = reader.get("k").await;
     for client in 1..=CLIENTS {
         let places: Vec<usize> = (0..APPENDS)

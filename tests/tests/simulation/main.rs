@@ -8,7 +8,8 @@ use std::thread;
 use std::time::Instant;
 
 use cairn_tests::Machine;
-use cairn_tests::simulation::{Passed, Plan, Service, run};
+use cairn_tests::simulation::{Passed, Plan, run};
+use cairn_tests::store_group::Service;
 use parking_lot::Mutex;
 
 /// Seeds of every run of the tests.
@@ -51,9 +52,11 @@ fn no_seed_breaks_a_promise() {
     });
     let (passed, failures) = (passed.into_inner(), failures.into_inner());
     let operations: usize = passed.iter().map(|run: &Passed| run.operations).sum();
+    let unknown: usize = passed.iter().map(|run| run.unknown).sum();
     let simulated: f64 = passed.iter().map(|run| run.time.as_secs_f64()).sum();
     println!(
-        "{} of {} seeds passed: {operations} operations in {simulated:.0} s of simulated time, {:.0} s of ours",
+        "{} of {} seeds passed: {operations} operations answered and {unknown} of unknown outcome in {simulated:.0} s of \
+         simulated time, {:.0} s of ours",
         passed.len(),
         seeds.end - seeds.start,
         started.elapsed().as_secs_f64()
