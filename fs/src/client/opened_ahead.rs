@@ -55,7 +55,7 @@ impl OpenedAhead {
     }
 
     /// How many to ask for now that a file was opened: 0 if there are enough, or will be, or files are opened seldom.
-    pub(super) fn to_ask_for(&mut self, now: Instant) -> usize {
+    pub(super) fn count_to_request(&mut self, now: Instant) -> usize {
         let is_soon = |earlier: Option<Instant>| earlier.is_some_and(|at| now.duration_since(at) < LIFETIME);
         let follows = is_soon(self.last_take.replace(now));
         let is_asking = self.asking_until.is_some_and(|until| now < until);
@@ -109,19 +109,19 @@ mod tests {
         for file in 0..10 {
             let now = start + file * LIFETIME;
             assert!(ahead.take(None, &[], now).is_none());
-            assert_eq!(ahead.to_ask_for(now), 0);
+            assert_eq!(ahead.count_to_request(now), 0);
         }
     }
 
     #[test]
     fn more_are_asked_for_the_more_are_used() {
         let (mut ahead, now) = (OpenedAhead::default(), Instant::now());
-        assert_eq!(ahead.to_ask_for(now), 0);
+        assert_eq!(ahead.count_to_request(now), 0);
         let mut asked = Vec::new();
         for _ in 0..100 {
-            let count = ahead.to_ask_for(now);
+            let count = ahead.count_to_request(now);
             if count > 0 {
-                assert_eq!(ahead.to_ask_for(now), 0, "one request at a time");
+                assert_eq!(ahead.count_to_request(now), 0, "one request at a time");
                 asked.push(count);
                 ahead.add(opened(count), None, now);
             }
@@ -144,10 +144,10 @@ mod tests {
     #[test]
     fn an_answer_that_never_comes_does_not_end_the_asking() {
         let (mut ahead, now) = (OpenedAhead::default(), Instant::now());
-        ahead.to_ask_for(now);
-        assert_eq!(ahead.to_ask_for(now), FIRST_BATCH);
+        ahead.count_to_request(now);
+        assert_eq!(ahead.count_to_request(now), FIRST_BATCH);
         let later = now + LIFETIME;
-        ahead.to_ask_for(later);
-        assert!(ahead.to_ask_for(later) > 0);
+        ahead.count_to_request(later);
+        assert!(ahead.count_to_request(later) > 0);
     }
 }

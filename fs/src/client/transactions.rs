@@ -63,12 +63,12 @@ impl Connection {
         let layout = layout.or(self.options.layout);
         let session = self.sessions.current(self.deadline()).await?;
         let avoided = self.nodes.avoided_for_writing();
-        let (taken, to_ask_for) = {
+        let (taken, wanted) = {
             let (mut ahead, now) = (session.opened_ahead(), Instant::now());
-            (ahead.take(layout, &avoided, now), ahead.to_ask_for(now))
+            (ahead.take(layout, &avoided, now), ahead.count_to_request(now))
         };
-        if to_ask_for > 0 {
-            tokio::spawn(Arc::clone(self).open_ahead(Arc::clone(&session), key.clone(), layout, to_ask_for));
+        if wanted > 0 {
+            tokio::spawn(Arc::clone(self).open_ahead(Arc::clone(&session), key.clone(), layout, wanted));
         }
         Ok(taken.map(|opened| (session, opened)))
     }
