@@ -151,7 +151,9 @@ fn a_manifest_cut_in_half_is_refused_by_a_node_and_by_a_master_and_taken_back_wh
             let shown = manifest.strip_prefix(cluster.dir()).unwrap().display().to_string();
             let told = [shown, format!("{} bytes", whole.len() / 2)];
             assert!(told.iter().all(|told| said.contains(told)), "{told:?} is not in: {said}");
-            assert_eq!(tables_below(&cluster.data(&name)), tables, "{name}");
+            // A master's other database may have been opened, and have written its log out as one more.
+            let left = tables_below(&cluster.data(&name));
+            assert!(tables.is_subset(&left), "{name} lost tables: {tables:?}, and now {left:?}");
             fs::write(&manifest, whole).unwrap();
         }
     }
