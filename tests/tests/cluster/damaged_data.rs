@@ -78,7 +78,9 @@ fn flip_bit(path: &Path, offset: u64) {
 #[track_caller]
 fn refused_start(cluster: &DevCluster, name: &str) -> String {
     let log_before = cluster.log(name).len();
-    let answer = cluster.dev_start(name).expect_failure();
+    let answer = cluster.dev_start(name);
+    // A master listens before it opens its data, and `dev start` may take that for an answer.
+    let answer = if name.starts_with("node") { answer.expect_failure() } else { answer };
     wait::until_true("the daemon ends", Duration::from_secs(10), || {
         let daemons = cluster.daemons();
         daemons.iter().any(|daemon| daemon.name == name && daemon.pid.is_none())
