@@ -94,20 +94,37 @@ impl Observer {
         let client = if let Some(client) = &self.client {
             client
         } else {
-            let mut options = ClientOptions::new(self.masters.clone(), "dev");
-            options.deadline = LOOK_DEADLINE;
-            self.client.insert(Client::connect(options).await?)
+            self.client.insert(connect(self.masters.clone()).await?)
         };
         client.status().await
     }
 }
 
-/// Whether something accepts connections at a daemon's address, or is mounted there.
+/// Whether a daemon serves at its address, or is mounted there. A node listens once its data is open; a master listens
+/// before that, so it is asked a question.
 pub(crate) async fn answers(daemon: &Daemon) -> bool {
     match daemon.kind {
-        DaemonKind::Master | DaemonKind::Node => TcpStream::connect(&daemon.address).await.is_ok(),
+        DaemonKind::Master => accepts(daemon).await && names_a_leader_or_none(daemon).await,
+        DaemonKind::Node => accepts(daemon).await,
         DaemonKind::Mount => is_mounted(Path::new(&daemon.address)),
     }
+}
+
+async fn accepts(daemon: &Daemon) -> bool {
+    TcpStream::connect(&daemon.address).await.is_ok()
+}
+
+async fn names_a_leader_or_none(master: &Daemon) -> bool {
+    match connect(vec![master.address.clone()]).await {
+        Ok(client) => client.leader().await.is_ok(),
+        Err(_) => false,
+    }
+}
+
+async fn connect(masters: Vec<String>) -> Result<Client, ClientError> {
+    let mut options = ClientOptions::new(masters, "dev");
+    options.deadline = LOOK_DEADLINE;
+    Client::connect(options).await
 }
 
 fn is_mounted(path: &Path) -> bool {
