@@ -19,12 +19,18 @@ const SEGMENT_AT: usize = 8;
 const STRIPE_AT: usize = 24;
 const ROW_AT: usize = 28;
 
+/// What stands before the payload of a frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FrameHeader {
+    id: CellId,
+    crc: u32,
+}
+
 /// A cell whose version, length and checksum were found right.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Frame {
     bytes: Bytes,
-    id: CellId,
-    crc: u32,
+    header: FrameHeader,
 }
 
 /// Why some bytes are no frame.
@@ -96,23 +102,11 @@ pub fn write_header(frame: &mut [u8], id: &CellId) -> u32 {
     crc
 }
 
-impl Frame {
-    /// Copies a payload behind a new header.
-    ///
-    /// # Panics
-    /// If the payload is empty, or larger than the largest cell.
-    pub fn from_payload(id: &CellId, payload: &[u8]) -> Self {
-        let mut bytes = BytesMut::with_capacity(FRAME_HEADER_BYTES + payload.len());
-        bytes.extend_from_slice(&[0; FRAME_HEADER_BYTES]);
-        bytes.extend_from_slice(payload);
-        let crc = write_header(&mut bytes, id);
-        Self { bytes: bytes.freeze(), id: *id, crc }
-    }
-
-    /// Checks bytes from a disk or from the wire.
-    pub fn parse(bytes: Bytes) -> Result<Self, DamagedFrame> {
-        let length = bytes.len();
-        let (header, payload) = bytes
+impl FrameHeader {
+    /// Reads the header of a frame. Whether the checksum it states is that of the bytes is not looked at.
+    pub fn parse(frame: &[u8]) -> Result<Self, DamagedFrame> {
+        let length = frame.len();
+        let (header, _) = frame
             .split_first_chunk::<FRAME_HEADER_BYTES>()
             .filter(|(_, payload)| !payload.is_empty())
             .ok_or(DamagedFrame::TooShort { length })?;
@@ -126,23 +120,47 @@ impl Frame {
         if reserved != 0 {
             return Err(DamagedFrame::ReservedInUse { reserved });
         }
-        let stated = u32::from_be_bytes(field(header, CRC_AT));
-        let computed = checksum(*header, payload);
-        if stated != computed {
-            return Err(DamagedFrame::Checksum { stated, computed });
-        }
         let id = CellId {
             segment: field(header, SEGMENT_AT),
             stripe: u32::from_be_bytes(field(header, STRIPE_AT)),
             row: u32::from_be_bytes(field(header, ROW_AT)),
             chunk: header[CHUNK_AT],
         };
-        Ok(Self { bytes, id, crc: stated })
+        Ok(Self { id, crc: u32::from_be_bytes(field(header, CRC_AT)) })
+    }
+
+    /// Refuses the frame of another cell than the one asked for.
+    pub fn check_id(&self, expected: &CellId) -> Result<(), WrongCell> {
+        if self.id == *expected { Ok(()) } else { Err(WrongCell { expected: *expected, found: self.id }) }
+    }
+}
+
+impl Frame {
+    /// Copies a payload behind a new header.
+    ///
+    /// # Panics
+    /// If the payload is empty, or larger than the largest cell.
+    pub fn from_payload(id: &CellId, payload: &[u8]) -> Self {
+        let mut bytes = BytesMut::with_capacity(FRAME_HEADER_BYTES + payload.len());
+        bytes.extend_from_slice(&[0; FRAME_HEADER_BYTES]);
+        bytes.extend_from_slice(payload);
+        let crc = write_header(&mut bytes, id);
+        Self { bytes: bytes.freeze(), header: FrameHeader { id: *id, crc } }
+    }
+
+    /// Checks bytes from a disk or from the wire.
+    pub fn parse(bytes: Bytes) -> Result<Self, DamagedFrame> {
+        let header = FrameHeader::parse(&bytes)?;
+        let computed = checksum(&bytes);
+        if header.crc != computed {
+            return Err(DamagedFrame::Checksum { stated: header.crc, computed });
+        }
+        Ok(Self { bytes, header })
     }
 
     /// The cell that this is.
     pub const fn id(&self) -> CellId {
-        self.id
+        self.header.id
     }
 
     /// The payload, sharing the frame's memory.
@@ -157,13 +175,13 @@ impl Frame {
 
     /// CRC32C of header and payload.
     pub const fn crc(&self) -> u32 {
-        self.crc
+        self.header.crc
     }
 
     /// What this cell adds to the digest of its chunk.
     pub fn digest(&self) -> Digest {
         let payload_len = u32::try_from(self.payload_len()).expect("a payload is at most the largest cell");
-        cell_digest(&self.id, payload_len, self.crc)
+        cell_digest(&self.header.id, payload_len, self.header.crc)
     }
 
     /// The whole frame, as it is sent and stored.
@@ -178,11 +196,14 @@ impl Frame {
 
     /// Refuses a frame of another cell than the one asked for.
     pub fn check_id(&self, expected: &CellId) -> Result<(), WrongCell> {
-        if self.id == *expected { Ok(()) } else { Err(WrongCell { expected: *expected, found: self.id }) }
+        self.header.check_id(expected)
     }
 }
 
-fn checksum(mut header: [u8; FRAME_HEADER_BYTES], payload: &[u8]) -> u32 {
+/// CRC32C of a frame, its own field taken as zero.
+fn checksum(frame: &[u8]) -> u32 {
+    let (header, payload) = frame.split_first_chunk::<FRAME_HEADER_BYTES>().expect("a frame has a header");
+    let mut header = *header;
     header[CRC_AT..SEGMENT_AT].fill(0);
     crc32c::crc32c_append(crc32c::crc32c(&header), payload)
 }

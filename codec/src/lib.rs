@@ -14,6 +14,6 @@ pub use coder::Coder;
 pub use cpu::{MissingCpuFeature, require_cpu_features};
 pub use decoder::TooFewCells;
 pub use digest::{Digest, cell_digest, row_digest};
-pub use frame::{DamagedFrame, FRAME_HEADER_BYTES, Frame, WrongCell, write_header};
+pub use frame::{DamagedFrame, FRAME_HEADER_BYTES, Frame, FrameHeader, WrongCell, write_header};
 pub use geometry::{ChunkSize, Piece, RowPosition};
 pub use layout::{InvalidLayout, LARGEST_CELL_BYTES, Layout, MOST_CHUNKS, SMALLEST_CELL_BYTES};

@@ -11,6 +11,7 @@ mod cell_fetch;
 mod cell_slot;
 mod cell_stream;
 mod chunk_account;
+mod chunk_messages;
 mod chunk_request;
 mod connection;
 mod error;

@@ -9,7 +9,8 @@ use cairn_proto::{BULK_MESSAGE_LIMIT_BYTES, MESSAGE_LIMIT_BYTES};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
-use tonic::service::Routes;
+use tonic::service::{LayerExt, Routes};
+use tower::util::MapResponseLayer;
 
 use crate::config::{Config, InvalidConfig};
 use crate::fatal::Fatal;
@@ -17,7 +18,7 @@ use crate::home::Home;
 use crate::identity::IdentityError;
 use crate::node::{Node, Presence};
 use crate::registration::{JoinError, Registration};
-use crate::service::{ChunkService, ControlService};
+use crate::service::{ChunkService, ControlService, with_made_body};
 use crate::store::{LogSyncing, MemoryShares, Store, StoreError, StoreOptions};
 
 /// Streams of one connection: a client keeps one open for each file being written.
@@ -158,6 +159,7 @@ async fn serve(listener: TcpListener, node: Arc<Node>, stop: CancellationToken) 
     let chunks = ChunksServer::new(ChunkService::new(Arc::clone(&node)))
         .max_decoding_message_size(BULK_MESSAGE_LIMIT_BYTES)
         .max_encoding_message_size(BULK_MESSAGE_LIMIT_BYTES);
+    let chunks = MapResponseLayer::new(with_made_body).named_layer(chunks);
     let control = NodeControlServer::new(ControlService::new(node))
         .max_decoding_message_size(MESSAGE_LIMIT_BYTES)
         .max_encoding_message_size(MESSAGE_LIMIT_BYTES);

@@ -1,12 +1,13 @@
 //! What the node serves. Everything from the wire is checked in here before the store sees it.
 
+mod cell_body;
 mod chunks;
 mod control;
 mod read_stream;
 mod refusal;
 mod request;
 
-pub(crate) use chunks::ChunkService;
+pub(crate) use chunks::{ChunkService, with_made_body};
 pub(crate) use control::ControlService;
 
 use tonic::Status;

@@ -185,7 +185,7 @@ impl CellFetch {
         match event {
             Event::Arrived { row, chunk, cell } => {
                 if let Some(fetch) = self.rows.get_mut(&row) {
-                    fetch.pinned_bytes.insert(chunk, cell.message_bytes);
+                    fetch.pinned_bytes.insert(chunk, cell.pinned_bytes);
                     fetch.gather.arrived(chunk, cell.payload);
                     self.due.insert(row);
                 }

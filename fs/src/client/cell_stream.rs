@@ -57,9 +57,9 @@ impl CellRequest {
     pub(super) async fn run(self, events: mpsc::Sender<Event>) {
         let (chunk, mut left) = (self.chunk, std::collections::VecDeque::from(self.rows));
         let small = self.expected.len() * self.cell_size_bytes < SMALL_READ_BYTES;
-        let client = if small { self.connections.small() } else { self.connections.bulk_reads() };
+        let channel = if small { self.connections.small_reads() } else { self.connections.bulk_reads() };
         let failure = async {
-            let opening = ChunkStream::open(client, self.request, self.expected);
+            let opening = ChunkStream::open(channel, self.request, self.expected);
             let mut stream = or_late(opening, &events, chunk, &left).await?;
             while let Some(cell) = or_late(stream.next(), &events, chunk, &left).await? {
                 let Some(row) = left.pop_front() else { break };

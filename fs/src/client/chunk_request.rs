@@ -5,13 +5,12 @@ use bytes::Bytes;
 use cairn_codec::{CellId, Frame, Layout};
 use cairn_proto::{Refusal, WireRefusal, wire};
 use tokio::time::timeout;
-use tonic::Streaming;
 use tonic::transport::Channel;
 
+use super::chunk_messages::ChunkMessages;
 use super::row_encoder::cell_id;
 use super::transport;
 use cairn_proto::ids::SegmentId;
-use cairn_proto::wire::chunks_client::ChunksClient;
 
 /// A node that sends nothing for this long while cells are due is given up.
 const STALL: Duration = Duration::from_secs(2);
@@ -27,8 +26,8 @@ pub(super) struct ExpectedCell {
 #[derive(Debug, Clone)]
 pub(super) struct ReceivedCell {
     pub(super) payload: Bytes,
-    /// Bytes of the message that the payload is a slice of, and keeps in memory.
-    pub(super) message_bytes: usize,
+    /// The most that the payload, as a slice of what arrived, keeps in memory.
+    pub(super) pinned_bytes: usize,
 }
 
 /// Why a node did not give all that it was asked for.
@@ -73,10 +72,10 @@ impl From<tonic::Status> for ChunkFailure {
 /// Cells of one chunk on their way from a node, each checked before it is given out.
 #[derive(Debug)]
 pub(super) struct ChunkStream {
-    messages: Streaming<wire::GetChunkResponse>,
+    messages: ChunkMessages,
     expected: VecDeque<ExpectedCell>,
     arrived: VecDeque<Bytes>,
-    message_bytes: usize,
+    pinned_bytes: usize,
 }
 
 /// The next cell, or what is wrong with it.
@@ -105,14 +104,14 @@ impl ExpectedCell {
 impl ChunkStream {
     /// Asks for `expected` (of one chunk, rows rising). `request` lacks only the ranges.
     pub(super) async fn open(
-        mut client: ChunksClient<Channel>,
+        channel: Channel,
         mut request: wire::GetChunkRequest,
         expected: Vec<ExpectedCell>,
     ) -> Result<Self, ChunkFailure> {
         request.ranges = ranges(&expected);
-        let answer = timeout(STALL, client.get_chunk(request)).await.map_err(|_| ChunkFailure::Stalled)??;
-        let (expected, arrived) = (expected.into(), VecDeque::new());
-        Ok(Self { messages: answer.into_inner(), expected, arrived, message_bytes: 0 })
+        let answer = timeout(STALL, ChunkMessages::request(channel, &request)).await;
+        let messages = answer.map_err(|_| ChunkFailure::Stalled)??;
+        Ok(Self { messages, expected: expected.into(), arrived: VecDeque::new(), pinned_bytes: 0 })
     }
 
     /// The next cell in the order asked; `None` after the last.
@@ -121,15 +120,15 @@ impl ChunkStream {
             return Ok(None);
         }
         while self.arrived.is_empty() {
-            let message = timeout(STALL, self.messages.message()).await.map_err(|_| ChunkFailure::Stalled)??;
-            let cells = message.ok_or(ChunkFailure::EndedEarly)?.cells;
-            self.message_bytes = cells.iter().map(Bytes::len).sum();
-            self.arrived = cells.into();
+            let message = timeout(STALL, self.messages.next()).await.map_err(|_| ChunkFailure::Stalled)??;
+            let received = message.ok_or(ChunkFailure::EndedEarly)?;
+            self.pinned_bytes = received.pinned_bytes;
+            self.arrived = received.message.cells.into();
         }
         let cell = self.expected.pop_front().zip(self.arrived.pop_front());
         Ok(cell.map(|(expected, frame)| {
-            let message_bytes = self.message_bytes;
-            expected.check(frame).map(|payload| ReceivedCell { payload, message_bytes })
+            let pinned_bytes = self.pinned_bytes;
+            expected.check(frame).map(|payload| ReceivedCell { payload, pinned_bytes })
         }))
     }
 }

@@ -98,8 +98,12 @@ impl NodeConnections {
         client(&self.small)
     }
 
-    pub(super) fn bulk_reads(&self) -> ChunksClient<Channel> {
-        client(&self.bulk_reads)
+    pub(super) fn small_reads(&self) -> Channel {
+        self.small.clone()
+    }
+
+    pub(super) fn bulk_reads(&self) -> Channel {
+        self.bulk_reads.clone()
     }
 
     pub(super) fn bulk_writes(&self) -> ChunksClient<Channel> {

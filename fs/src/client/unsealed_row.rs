@@ -70,7 +70,7 @@ async fn fetch(parts: &Parts, row: u64, length: usize, chunk: usize) -> Result<B
     };
     let expected = ExpectedCell::new(parts.coder.layout(), segment, row, length, chunk);
     let answer = async {
-        let mut cells = ChunkStream::open(target.connections.small(), request, vec![expected]).await?;
+        let mut cells = ChunkStream::open(target.connections.small_reads(), request, vec![expected]).await?;
         cells.next().await
     };
     match answer.await {

@@ -5,14 +5,16 @@ use cairn_proto::ids::SegmentId;
 use cairn_proto::{Refusal, records, wire};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::timeout;
-use tokio_stream::wrappers::ReceiverStream;
+use tokio_stream::Empty;
 use tokio_util::sync::CancellationToken;
+use tonic::body::Body;
 use tonic::{Request, Response, Status, Streaming};
 use wire::chunks_server::Chunks;
 use wire::get_chunk_request::Version;
 
+use super::cell_body::{CellBody, MadeBody};
 use super::detached;
-use super::read_stream::{ReadResult, ReadStream};
+use super::read_stream::ReadStream;
 use super::request::{WriteTarget, chunk_index, expected_tally, frames, invalid, row_ranges};
 use crate::admission::not_admitted;
 use crate::node::Node;
@@ -52,7 +54,8 @@ impl Chunks for ChunkService {
         Ok(Response::new(wire::SealBlobResponse { chunk: Some(chunk) }))
     }
 
-    type GetChunkStream = ReceiverStream<ReadResult>;
+    /// The cells go out in a body of their own, which the response carries: see [`with_made_body`].
+    type GetChunkStream = Empty<Result<wire::GetChunkResponse, Status>>;
 
     async fn get_chunk(
         &self,
@@ -64,7 +67,17 @@ impl Chunks for ChunkService {
         let permit = read_permit(&self.node).await?;
         let cells = readable(&self.node, segment, request).await?;
         let messages = ReadStream::start(self.node.name(), segment, cells, ranges, permit);
-        Ok(Response::new(ReceiverStream::new(messages)))
+        let mut response = Response::new(tokio_stream::empty());
+        response.extensions_mut().insert(MadeBody::new(CellBody::new(messages)));
+        Ok(response)
+    }
+}
+
+/// Gives a response the body that the service made for it, in the place of the one that was generated.
+pub(crate) fn with_made_body(mut response: http::Response<Body>) -> http::Response<Body> {
+    match response.extensions_mut().remove::<MadeBody>().and_then(|made| made.take()) {
+        Some(body) => response.map(|_| Body::new(body)),
+        None => response,
     }
 }
 

@@ -1,12 +1,12 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+use cairn_proto::Refusal;
 use cairn_proto::ids::SegmentId;
-use cairn_proto::{Refusal, wire};
 use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
-use tonic::Status;
 
+use super::cell_body::ReadResult;
 use super::request::RowRange;
 use crate::store::{Cells, StoreError};
 
@@ -18,8 +18,6 @@ const MESSAGES_AHEAD: usize = 1;
 
 /// A reader that takes nothing for so long loses its stream, and with it its share of the memory.
 const STALL_LIMIT: Duration = Duration::from_secs(30);
-
-pub(super) type ReadResult = Result<wire::GetChunkResponse, Status>;
 
 /// Reads the cells of one request from the disk and hands them on in messages.
 pub(super) struct ReadStream {
@@ -57,8 +55,8 @@ impl ReadStream {
         let mut message = Vec::new();
         let mut bytes = 0;
         for position in self.ranges.iter().flat_map(|range| range.positions()) {
-            let frame = match self.cells.read(position) {
-                Ok(Some(frame)) => frame.into_bytes(),
+            let frame = match self.cells.lend(position) {
+                Ok(Some(frame)) => frame,
                 Ok(None) => return self.refuse(runtime, message, StoreError::NotFound { segment: self.segment }),
                 Err(error) => return self.refuse(runtime, message, error),
             };
@@ -82,7 +80,7 @@ impl ReadStream {
     }
 
     fn send(&self, runtime: &Handle, cells: Vec<Bytes>) -> Result<(), Unheard> {
-        if cells.is_empty() { Ok(()) } else { self.deliver(runtime, Ok(wire::GetChunkResponse { cells })) }
+        if cells.is_empty() { Ok(()) } else { self.deliver(runtime, Ok(cells)) }
     }
 
     fn deliver(&self, runtime: &Handle, message: ReadResult) -> Result<(), Unheard> {
