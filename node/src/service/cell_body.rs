@@ -123,13 +123,13 @@ mod tests {
     #[tokio::test]
     async fn an_answer_ends_with_the_status_that_ended_its_messages() {
         for (end, code) in [(None, Code::Ok), (Some(Status::not_found("a chunk")), Code::NotFound)] {
-            let (sender, receiver) = mpsc::channel(2);
+            let (sender, messages) = mpsc::channel(2);
             sender.send(Ok(vec![Bytes::from_static(b"cell")])).await.unwrap();
             if let Some(status) = end {
                 sender.send(Err(status)).await.unwrap();
             }
             drop(sender);
-            let collected = CellBody::new(receiver).collect().await.unwrap();
+            let collected = CellBody::new(messages).collect().await.unwrap();
             let status = Status::from_header_map(collected.trailers().unwrap()).unwrap();
             assert_eq!(status.code(), code);
             let mut buffer = MessageBuffer::new(100);

@@ -29,7 +29,7 @@ pub struct ReceivedMessage<M> {
 /// Bytes that came in pieces, as one buffer.
 #[derive(Debug, Default)]
 struct Pieces {
-    pieces: VecDeque<Piece>,
+    queue: VecDeque<Piece>,
     length: usize,
     /// Size, on arrival, of the largest piece of which a slice was given out.
     largest_lent_bytes: usize,
@@ -108,7 +108,7 @@ impl Pieces {
     fn push(&mut self, bytes: Bytes) {
         if !bytes.is_empty() {
             self.length += bytes.len();
-            self.pieces.push_back(Piece { arrived_bytes: bytes.len(), bytes });
+            self.queue.push_back(Piece { arrived_bytes: bytes.len(), bytes });
         }
     }
 }
@@ -119,23 +119,23 @@ impl Buf for Pieces {
     }
 
     fn chunk(&self) -> &[u8] {
-        self.pieces.front().map_or(&[], |piece| &piece.bytes)
+        self.queue.front().map_or(&[], |piece| &piece.bytes)
     }
 
     fn advance(&mut self, mut count: usize) {
         assert!(count <= self.length, "advanced by {count}, past the {} bytes that are there", self.length);
         self.length -= count;
-        while let Some(first) = self.pieces.front_mut() {
+        while let Some(first) = self.queue.front_mut() {
             if count < first.bytes.len() {
                 return first.bytes.advance(count);
             }
             count -= first.bytes.len();
-            self.pieces.pop_front();
+            self.queue.pop_front();
         }
     }
 
     fn copy_to_bytes(&mut self, length: usize) -> Bytes {
-        if let Some(first) = self.pieces.front()
+        if let Some(first) = self.queue.front()
             && length <= first.bytes.len()
         {
             let bytes = first.bytes.slice(..length);
