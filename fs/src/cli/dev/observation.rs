@@ -4,8 +4,11 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use cairn_proto::ids::BootId;
-use cairn_proto::wire::{GetStatusResponse, NodeState};
+use cairn_proto::transport::{Liveness, TcpConnector, channel};
+use cairn_proto::wire::metadata_client::MetadataClient;
+use cairn_proto::wire::{GetLeaderRequest, GetStatusResponse, NodeState};
 use tokio::net::TcpStream;
+use tokio::time::timeout;
 
 use super::DevSettings;
 use super::daemon::{Daemon, DaemonKind};
@@ -94,7 +97,9 @@ impl Observer {
         let client = if let Some(client) = &self.client {
             client
         } else {
-            self.client.insert(connect(self.masters.clone()).await?)
+            let mut options = ClientOptions::new(self.masters.clone(), "dev");
+            options.deadline = LOOK_DEADLINE;
+            self.client.insert(Client::connect(options).await?)
         };
         client.status().await
     }
@@ -104,7 +109,7 @@ impl Observer {
 /// before that, so it is asked a question.
 pub(crate) async fn answers(daemon: &Daemon) -> bool {
     match daemon.kind {
-        DaemonKind::Master => accepts(daemon).await && names_a_leader_or_none(daemon).await,
+        DaemonKind::Master => accepts(daemon).await && says_who_is_elected(daemon).await,
         DaemonKind::Node => accepts(daemon).await,
         DaemonKind::Mount => is_mounted(Path::new(&daemon.address)),
     }
@@ -114,17 +119,12 @@ async fn accepts(daemon: &Daemon) -> bool {
     TcpStream::connect(&daemon.address).await.is_ok()
 }
 
-async fn names_a_leader_or_none(master: &Daemon) -> bool {
-    match connect(vec![master.address.clone()]).await {
-        Ok(client) => client.leader().await.is_ok(),
-        Err(_) => false,
-    }
-}
-
-async fn connect(masters: Vec<String>) -> Result<Client, ClientError> {
-    let mut options = ClientOptions::new(masters, "dev");
-    options.deadline = LOOK_DEADLINE;
-    Client::connect(options).await
+/// Any master can say who is elected, or that it knows of none; a client would wait until one is.
+async fn says_who_is_elected(master: &Daemon) -> bool {
+    let Ok(channel) = channel(&TcpConnector, &master.address, Liveness::USUAL) else { return false };
+    let mut metadata = MetadataClient::new(channel);
+    let asked = timeout(LOOK_DEADLINE, metadata.get_leader(GetLeaderRequest {}));
+    asked.await.is_ok_and(|answer| answer.is_ok())
 }
 
 fn is_mounted(path: &Path) -> bool {

@@ -60,18 +60,22 @@ fn generation(dir: &Path) -> u64 {
     names.filter_map(|name| name.to_str()?.parse().ok()).max().unwrap_or(0)
 }
 
+/// Waits until the log is within its limit: the last snapshot may still be on its way.
+async fn log_is_short(store: &ReplicatedStore) {
+    let short = tokio::time::timeout(PATIENCE, async {
+        while store.group().log_entries() > LOG_LIMIT_ENTRIES {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    });
+    short.await.unwrap_or_else(|_| panic!("the log holds {} entries", store.group().log_entries()));
+}
+
 async fn log_and_snapshot_stay_small(commands: u32) {
     let cluster = Cluster::start_with(1, SMALL_LOG, LONG_LEASE).await;
     let (elected, epoch) = cluster.elected().await;
     let index = write(&elected, epoch, commands).await;
     assert!(index >= u64::from(commands));
-    // The last snapshot may still be on its way.
-    let purged = tokio::time::timeout(PATIENCE, async {
-        while elected.group().log_entries() > LOG_LIMIT_ENTRIES {
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-    });
-    purged.await.unwrap_or_else(|_| panic!("the log holds {} entries", elected.group().log_entries()));
+    log_is_short(&elected).await;
     let (largest, count) = snapshots(&cluster.dir(0));
     println!("{commands} puts: {} entries in the log, snapshot of {largest} bytes", elected.group().log_entries());
     assert!(count > 0 && largest > 0, "no snapshot was taken");
@@ -91,6 +95,7 @@ async fn the_absent_and_the_new_catch_up(commands: u32) {
     let absent = (leader + 1) % 3;
     cluster.kill(absent).await;
     let index = write(&elected, epoch, commands).await;
+    log_is_short(&elected).await;
     let going_on = tokio::spawn({
         let elected = Arc::clone(&elected);
         async move { write(&elected, epoch, commands / 5).await }
