@@ -54,12 +54,6 @@ fn snapshots(dir: &Path) -> (u64, usize) {
     (all.iter().filter(|path| path.exists()).map(|path| size_bytes(path)).max().unwrap_or(0), all.len())
 }
 
-/// How many states a master has had: each snapshot that it installs begins one.
-fn generation(dir: &Path) -> u64 {
-    let names = std::fs::read_dir(dir.join("state")).unwrap().map(|entry| entry.unwrap().file_name());
-    names.filter_map(|name| name.to_str()?.parse().ok()).max().unwrap_or(0)
-}
-
 /// Waits until the log is within its limit: the last snapshot may still be on its way.
 async fn log_is_short(store: &ReplicatedStore) {
     let short = tokio::time::timeout(PATIENCE, async {
@@ -111,7 +105,7 @@ async fn the_absent_and_the_new_catch_up(commands: u32) {
         .unwrap();
     for number in [absent, new] {
         tokio::time::timeout(PATIENCE, cluster.store(number).wait_applied(index)).await.expect("catches up");
-        assert!(generation(&cluster.dir(number)) > 1, "{number} caught up without a snapshot");
+        assert!(cluster.states(number) > 1, "{number} caught up without a snapshot");
     }
     let last = going_on.await.unwrap();
     for number in [absent, new] {

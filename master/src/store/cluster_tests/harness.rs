@@ -215,6 +215,13 @@ impl Cluster {
         client.propose(request).await.map(tonic::Response::into_inner)
     }
 
+    /// How many states a master has had: each snapshot that it installs begins one.
+    pub(super) fn states(&self, number: usize) -> u64 {
+        let states = std::fs::read_dir(self.dir(number).join("state")).unwrap();
+        let names = states.map(|entry| entry.unwrap().file_name());
+        names.filter_map(|name| name.to_str()?.parse().ok()).max().unwrap_or(0)
+    }
+
     /// Has a master lead Raft, as seen by itself and by the one that led before.
     pub(super) async fn lead_raft(&self, number: usize) {
         let successor = self.members[number].id;
