@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use std::fs::{self, OpenOptions};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use cairn_tests::{COMMAND_DEADLINE, ClusterOptions, DevCluster, Machine, tools, wait, workload};
 
@@ -78,6 +79,10 @@ fn flip_bit(path: &Path, offset: u64) {
 fn refused_start(cluster: &DevCluster, name: &str) -> String {
     let log_before = cluster.log(name).len();
     let answer = cluster.dev_start(name).expect_failure();
+    wait::until_true("the daemon ends", Duration::from_secs(10), || {
+        let daemons = cluster.daemons();
+        daemons.iter().any(|daemon| daemon.name == name && daemon.pid.is_none())
+    });
     format!("{}{}", answer.stderr, &cluster.log(name)[log_before..])
 }
 
@@ -140,15 +145,17 @@ fn a_manifest_cut_in_half_is_refused_by_a_node_and_by_a_master_and_taken_back_wh
         cluster.kill(&name);
         for current in current_below(&cluster.data(&name)) {
             let manifest = current.with_file_name(fs::read_to_string(&current).unwrap().trim_end());
-            let tables = tables_below(&cluster.data(&name));
+            let database = current.parent().unwrap();
+            let (tables, all_tables) = (tables_below(database), tables_below(&cluster.data(&name)));
             let whole = cut_in_half(&manifest);
             let said = refused_start(&cluster, &name);
             let shown = manifest.strip_prefix(cluster.dir()).unwrap().display().to_string();
             let told = [shown, format!("{} bytes", whole.len() / 2)];
             assert!(told.iter().all(|told| said.contains(told)), "{told:?} is not in: {said}");
+            assert_eq!(tables_below(database), tables, "{name}");
             // A master's other database may have been opened, and have written its log out as one more.
             let left = tables_below(&cluster.data(&name));
-            assert!(tables.is_subset(&left), "{name} lost tables: {tables:?}, and now {left:?}");
+            assert!(all_tables.is_subset(&left), "{name} lost tables: {all_tables:?}, and now {left:?}");
             fs::write(&manifest, whole).unwrap();
         }
     }
