@@ -7,6 +7,7 @@ mod harness;
 mod membership;
 mod reading;
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -15,7 +16,9 @@ use cairn_proto::wire;
 use tonic::Code;
 
 use super::raft::LogLimits;
-use super::{Command, CommitError, Epoch, Expected, LEASE_KEY, LogOptions, MemoryStore, Standing, Store};
+use super::{
+    Command, CommitError, Epoch, Expected, LEASE_KEY, LogOptions, MemoryStore, ReplicatedStore, Standing, Store,
+};
 use harness::{Cluster, LONG_LEASE, PATIENCE, elected_of};
 
 const FEW_ENTRIES: LogLimits = LogLimits { snapshot_every: 50, kept_log: 0, replication_lag: 10, purge_batch: 1 };
@@ -30,9 +33,10 @@ fn put(key: &str, value: &str) -> Command {
 async fn a_fresh_group_elects_one_master_and_its_commands_reach_all() {
     for size in [1, 3] {
         let started = Instant::now();
-        let cluster = Cluster::start(size, LogOptions::default()).await;
+        let cluster = Cluster::start_with(size, LogOptions::default(), LONG_LEASE).await;
         let (elected, epoch) = cluster.elected().await;
         println!("{size} fresh masters: one served after {:?}", started.elapsed());
+        cluster.steady().await;
         assert_eq!(epoch, Epoch(1));
         let committed = elected.commit(epoch, put("key/a", "1")).await.unwrap();
         assert_eq!(elected.view().unwrap().get(b"key/a").unwrap().unwrap().version, committed.index);
@@ -93,15 +97,16 @@ async fn a_view_does_not_move_while_commands_apply() {
 #[tokio::test(flavor = "multi_thread")]
 async fn when_the_elected_master_dies_another_serves_in_a_later_epoch() {
     let mut cluster = Cluster::start(3, LogOptions::default()).await;
+    let index = cluster.commit(put("key/a", "1")).await;
     let (elected, epoch) = cluster.elected().await;
-    let committed = elected.commit(epoch, put("key/a", "1")).await.unwrap();
     let dead = cluster.number_of(&elected);
     drop(elected);
     let killed = Instant::now();
     cluster.kill(dead).await;
     let (successor, later) = cluster.elected_after(epoch).await;
     println!("another master served {:?} after the kill", killed.elapsed());
-    assert!(successor.view().unwrap().applied_index() >= committed.index);
+    cluster.without_elections();
+    assert!(successor.view().unwrap().applied_index() >= index);
     assert_eq!(successor.view().unwrap().get(b"key/a").unwrap().unwrap().value, "1");
     assert_eq!(successor.commit(epoch, put("key/a", "old")).await, Err(CommitError::Deposed));
     successor.commit(later, put("key/a", "2")).await.unwrap();
@@ -131,10 +136,10 @@ async fn a_minority_commits_nothing() {
 #[tokio::test(flavor = "multi_thread")]
 async fn everything_is_there_after_all_masters_died() {
     let mut cluster = Cluster::start(3, LogOptions::default()).await;
-    let (elected, epoch) = cluster.elected().await;
     for number in 0..20 {
-        elected.commit(epoch, put(&format!("key/{number:02}"), "1")).await.unwrap();
+        cluster.commit(put(&format!("key/{number:02}"), "1")).await;
     }
+    let (elected, epoch) = cluster.elected().await;
     let id = elected.cluster();
     drop(elected);
     for number in 0..3 {
@@ -143,30 +148,40 @@ async fn everything_is_there_after_all_masters_died() {
     for number in 0..3 {
         cluster.restart(number).await;
     }
-    let (elected, later) = cluster.elected_after(epoch).await;
+    let (elected, _) = cluster.elected_after(epoch).await;
     assert_eq!(elected.view().unwrap().scan(b"key/", b"key0", 100).unwrap().len(), 20);
     assert_eq!(elected.cluster(), id);
-    elected.commit(later, put("key/00", "2")).await.unwrap();
+    cluster.commit(put("key/00", "2")).await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_master_that_stops_hands_over_at_once() {
+/// How long it takes from the stop of an elected master until another serves.
+async fn graceful_stop() -> Duration {
     let cluster = Cluster::start_with(3, LogOptions::default(), LONG_LEASE).await;
-    let (elected, epoch) = cluster.elected().await;
+    let (elected, epoch) = cluster.steady().await;
     elected.commit(epoch, put("key/a", "1")).await.unwrap();
     let stopping = Instant::now();
     elected.shutdown().await;
     let (successor, later) = cluster.elected_after(epoch).await;
     let took = stopping.elapsed();
     println!("another master served {took:?} after the stop began");
-    assert!(took < Duration::from_secs(1), "a graceful stop cost {took:?}");
     successor.commit(later, put("key/a", "2")).await.unwrap();
+    took
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_master_that_stops_hands_over_at_once() {
+    // The machine may stand still for a moment itself; a lease that has to run out takes two minutes every time.
+    let mut all = Vec::new();
+    while all.len() < 3 && all.iter().all(|took| *took >= Duration::from_secs(1)) {
+        all.push(graceful_stop().await);
+    }
+    assert!(all.iter().any(|took| *took < Duration::from_secs(1)), "graceful stops cost {all:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_follower_catches_up_by_a_snapshot_when_the_log_is_purged() {
-    let mut cluster = Cluster::start(3, FEW_ENTRIES).await;
-    let (elected, epoch) = cluster.elected().await;
+    let mut cluster = Cluster::start_with(3, FEW_ENTRIES, LONG_LEASE).await;
+    let (elected, epoch) = cluster.steady().await;
     let leader = cluster.number_of(&elected);
     let absent = (leader + 1) % 3;
     cluster.kill(absent).await;
@@ -180,7 +195,7 @@ async fn a_follower_catches_up_by_a_snapshot_when_the_log_is_purged() {
     let follower = cluster.store(absent);
     follower.wait_applied(index).await;
     assert_eq!(follower.view().unwrap().scan(b"key/", b"key0", usize::MAX).unwrap().len(), written);
-    assert!(cluster.dir(absent).join("state/0000000002").exists(), "caught up without a snapshot");
+    assert!(cluster.states(absent) > 1, "caught up without a snapshot");
 
     // What came as a snapshot is as durable as what came as entries.
     drop(follower);
@@ -189,27 +204,38 @@ async fn a_follower_catches_up_by_a_snapshot_when_the_log_is_purged() {
     assert_eq!(cluster.store(absent).view().unwrap().scan(b"key/", b"key0", usize::MAX).unwrap().len(), written);
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn proposals_made_at_the_same_time_share_writes_to_the_log() {
-    const COMMANDS: u32 = 2000;
-    let cluster = Cluster::start(3, LogOptions::default()).await;
-    let (elected, epoch) = cluster.elected().await;
+/// How long one command takes, and so many at once.
+async fn one_and_many(elected: &Arc<ReplicatedStore>, epoch: Epoch, commands: u32) -> (Duration, Duration) {
     let one = Instant::now();
     elected.commit(epoch, put("key/a", "1")).await.unwrap();
     let one = one.elapsed();
     let many = Instant::now();
-    let tasks: Vec<_> = (0..COMMANDS)
+    let tasks: Vec<_> = (0..commands)
         .map(|number| {
-            let store = elected.clone();
+            let store = Arc::clone(elected);
             tokio::spawn(async move { store.commit(epoch, put(&format!("key/{number}"), "1")).await })
         })
         .collect();
     for task in tasks {
         task.await.unwrap().unwrap();
     }
-    let many = many.elapsed();
-    println!("one command {one:?}; {COMMANDS} at once {many:?}");
-    assert!(many < one * COMMANDS / 4, "{COMMANDS} commands one after the other? {many:?}, one takes {one:?}");
+    (one, many.elapsed())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn proposals_made_at_the_same_time_share_writes_to_the_log() {
+    const COMMANDS: u32 = 2000;
+    let cluster = Cluster::start_with(3, LogOptions::default(), LONG_LEASE).await;
+    let (elected, epoch) = cluster.steady().await;
+    // The machine may stand still for a moment; commands that share nothing are slow every time.
+    for _ in 0..3 {
+        let (one, many) = one_and_many(&elected, epoch, COMMANDS).await;
+        println!("one command {one:?}; {COMMANDS} at once {many:?}");
+        if many < one * COMMANDS / 4 {
+            return;
+        }
+    }
+    panic!("{COMMANDS} commands one after the other?");
 }
 
 /// The first refusal: a master that has not heard yet that the group is committed cannot know its disks.

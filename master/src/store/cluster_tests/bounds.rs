@@ -66,7 +66,7 @@ async fn log_is_short(store: &ReplicatedStore) {
 
 async fn log_and_snapshot_stay_small(commands: u32) {
     let cluster = Cluster::start_with(1, SMALL_LOG, LONG_LEASE).await;
-    let (elected, epoch) = cluster.elected().await;
+    let (elected, epoch) = cluster.steady().await;
     let index = write(&elected, epoch, commands).await;
     assert!(index >= u64::from(commands));
     log_is_short(&elected).await;
@@ -84,7 +84,7 @@ async fn after_many_puts_on_ten_keys_log_and_snapshot_are_small() {
 /// One voter is away for so many commands, and one joins with an empty disk, while writes go on.
 async fn the_absent_and_the_new_catch_up(commands: u32) {
     let mut cluster = Cluster::start_with(3, SMALL_LOG, LONG_LEASE).await;
-    let (elected, epoch) = cluster.elected().await;
+    let (elected, epoch) = cluster.steady().await;
     let leader = cluster.number_of(&elected);
     let absent = (leader + 1) % 3;
     cluster.kill(absent).await;
@@ -125,7 +125,7 @@ async fn a_master_that_was_away_and_one_with_an_empty_disk_catch_up_by_snapshot_
 #[tokio::test(flavor = "multi_thread")]
 async fn a_transfer_that_breaks_off_leaves_nothing_and_the_next_one_succeeds() {
     let mut cluster = Cluster::start_with(3, SMALL_LOG, LONG_LEASE).await;
-    let (elected, epoch) = cluster.elected().await;
+    let (elected, epoch) = cluster.steady().await;
     let leader = cluster.number_of(&elected);
     let absent = (leader + 1) % 3;
     cluster.kill(absent).await;

@@ -39,7 +39,7 @@ fn value(store: &ReplicatedStore) -> Vec<u8> {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_holder_serves_and_keeps_its_lease_while_another_master_leads_raft() {
     let cluster = Cluster::start_with(3, LogOptions::default(), LONG_LEASE).await;
-    let (elected, epoch) = cluster.elected().await;
+    let (elected, epoch) = cluster.steady().await;
     let holder = cluster.number_of(&elected);
     let version = elected.lease().unwrap().version;
     cluster.lead_raft((holder + 1) % 3).await;
@@ -59,7 +59,7 @@ async fn the_holder_serves_and_keeps_its_lease_while_another_master_leads_raft()
 #[tokio::test(flavor = "multi_thread")]
 async fn a_refusal_and_a_deposed_epoch_come_back_from_the_raft_leader() {
     let cluster = Cluster::start_with(3, LogOptions::default(), LONG_LEASE).await;
-    let (elected, epoch) = cluster.elected().await;
+    let (elected, epoch) = cluster.steady().await;
     cluster.lead_raft((cluster.number_of(&elected) + 1) % 3).await;
     let mut command = put("key/a", "1");
     command.require("key/b", super::Expected::Present);
@@ -73,7 +73,7 @@ async fn a_refusal_and_a_deposed_epoch_come_back_from_the_raft_leader() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_command_that_comes_again_applies_once_also_by_way_of_another_leader_and_its_snapshot() {
     let mut cluster = Cluster::start_with(3, FEW_ENTRIES, LONG_LEASE).await;
-    let (elected, epoch) = cluster.elected().await;
+    let (elected, epoch) = cluster.steady().await;
     let leader = cluster.number_of(&elected);
     let absent = (leader + 1) % 3;
     cluster.kill(absent).await;
@@ -104,7 +104,7 @@ async fn a_command_that_comes_again_applies_once_also_by_way_of_another_leader_a
 #[tokio::test(flavor = "multi_thread")]
 async fn what_no_master_forwards_is_refused() {
     let cluster = Cluster::start(1, LogOptions::default()).await;
-    let (elected, epoch) = cluster.elected().await;
+    let (elected, epoch) = cluster.steady().await;
     let header = cluster.header(0, 0);
     let good = append(&elected, epoch, 1);
     for bad in [

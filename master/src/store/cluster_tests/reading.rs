@@ -16,7 +16,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 async fn a_confirmed_read_covers_every_command_answered_before_it() {
     for size in [1, 3] {
         let cluster = Cluster::start_with(size, LogOptions::default(), LONG_LEASE).await;
-        let (elected, epoch) = cluster.elected().await;
+        let (elected, epoch) = cluster.steady().await;
         cluster.lead_raft(cluster.number_of(&elected)).await;
         for written in 0..50 {
             let committed = elected.commit(epoch, put("key/a", &written.to_string())).await.unwrap();
@@ -29,7 +29,7 @@ async fn a_confirmed_read_covers_every_command_answered_before_it() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_master_confirms_no_read_once_its_majority_is_gone_however_long_its_lease() {
     let mut cluster = Cluster::start_with(3, LogOptions::default(), LONG_LEASE).await;
-    let (elected, _) = cluster.elected().await;
+    let (elected, _) = cluster.steady().await;
     let leader = cluster.number_of(&elected);
     cluster.lead_raft(leader).await;
     assert!(timeout(PATIENCE, elected.read_index()).await.unwrap().is_some());
@@ -42,7 +42,7 @@ async fn a_master_confirms_no_read_once_its_majority_is_gone_however_long_its_le
 #[tokio::test(flavor = "multi_thread")]
 async fn a_holder_that_does_not_lead_raft_still_reads_what_was_written_last() {
     let cluster = Cluster::start_with(3, LogOptions::default(), LONG_LEASE).await;
-    let (elected, epoch) = cluster.elected().await;
+    let (elected, epoch) = cluster.steady().await;
     cluster.lead_raft((cluster.number_of(&elected) + 1) % 3).await;
     let ledger = Ledger::new(Arc::clone(&elected) as Arc<dyn Store>, epoch);
     for written in 0..10 {

@@ -255,6 +255,12 @@ impl Group {
         last.saturating_sub(self.purged_index())
     }
 
+    /// Whether this master stands for election when it hears no leader. When asked to lead, it does anyway.
+    #[cfg(test)]
+    pub(crate) fn stand_for_election(&self, stands: bool) {
+        self.raft.runtime_config().elect(stands);
+    }
+
     /// The term this master is in.
     #[cfg(test)]
     pub(crate) fn term(&self) -> u64 {
