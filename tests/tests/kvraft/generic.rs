@@ -67,7 +67,7 @@ impl Generic {
     /// One iteration of load and faults, after which the network is whole and all masters run.
     pub(crate) async fn fault<T: Send + 'static>(&self, group: &mut StoreGroup, load: &Load<T>, lasts: Duration) {
         group.network().set_rates(if self.unreliable { Rates::UNRELIABLE } else { Rates::RELIABLE });
-        load.first_second().await;
+        load.under_way().await;
         let end = Instant::now() + lasts;
         if self.crashes {
             crash_elected(group, end).await;

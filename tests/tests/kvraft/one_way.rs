@@ -34,7 +34,7 @@ async fn cut_one_way(direction: impl Fn(Place, Place) -> (Place, Place)) {
     let history = History::default();
     let elected = group.elected().await;
     let load = Load::start(connect(&group, 0, 5, &history).await, on_one_key);
-    load.first_second().await;
+    load.under_way().await;
     for other in group.ids().into_iter().filter(|id| *id != elected) {
         let (from, to) = direction(Place::Master(elected), Place::Master(other));
         group.network().cut(from, to);
