@@ -28,6 +28,8 @@ mod storage_tests;
 
 pub use group::{LogSize, StartError};
 pub use membership::ChangeError;
+#[cfg(test)]
+pub(crate) use settings::ELECTION_TIMEOUT_MIN_MS;
 pub use settings::LogLimits;
 
 pub(crate) use admission::Admission;

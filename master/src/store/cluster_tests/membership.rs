@@ -2,16 +2,19 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
+use super::super::raft::ELECTION_TIMEOUT_MIN_MS;
 use super::super::{AdministrationError, ChangeError, Epoch, LogOptions, ReplicatedStore, Standing, Store};
 use super::harness::{Cluster, LONG_LEASE, elected_of};
 use super::put;
 
 const PATIENCE: Duration = Duration::from_secs(20);
+/// Before that, nobody stands for election for having heard nothing.
+const SHORTEST_ELECTION_TIMEOUT: Duration = Duration::from_millis(ELECTION_TIMEOUT_MIN_MS);
 
 /// Commits one command after the other by whichever master is elected, until it is told to stop; returns how many.
 struct Writer {
@@ -181,16 +184,19 @@ async fn ids_are_never_used_again_and_unfit_masters_are_not_added() {
     assert!(refusal(elected.remove_master(9).await).contains("no master 9"));
 }
 
-/// Has a master elected by request, after an epoch. A machine that stands still on the way may have the others elect
-/// somebody else first.
+/// Has a master elected by request, after an epoch, so that it leads Raft as well. Only a machine that stands still on
+/// the way, for so long that the others stand for election, may have them elect somebody else first.
 async fn chosen(cluster: &Cluster, successor: u64, mut epoch: Epoch) -> (Arc<ReplicatedStore>, Epoch) {
     for _ in 0..5 {
         cluster.lead_raft(cluster.number_of(&cluster.elected().await.0)).await;
+        let asked = Instant::now();
         cluster.change(|store| async move { store.transfer_to(successor).await }).await.unwrap();
         let (elected, later) = cluster.elected_after(epoch).await;
-        if cluster.number_of(&elected) as u64 + 1 == successor {
+        if cluster.number_of(&elected) as u64 + 1 == successor && *elected.group().leads().borrow() {
             return (elected, later);
         }
+        let took = asked.elapsed();
+        assert!(took >= SHORTEST_ELECTION_TIMEOUT, "another than master {successor} after {took:?}");
         epoch = later;
     }
     panic!("master {successor} is never elected");

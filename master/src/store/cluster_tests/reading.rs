@@ -17,7 +17,6 @@ async fn a_confirmed_read_covers_every_command_answered_before_it() {
     for size in [1, 3] {
         let cluster = Cluster::start_with(size, LogOptions::default(), LONG_LEASE).await;
         let (elected, epoch) = cluster.steady().await;
-        cluster.lead_raft(cluster.number_of(&elected)).await;
         for written in 0..50 {
             let committed = elected.commit(epoch, put("key/a", &written.to_string())).await.unwrap();
             let index = timeout(PATIENCE, elected.read_index()).await.unwrap().expect("it leads a whole group");
@@ -31,7 +30,6 @@ async fn a_master_confirms_no_read_once_its_majority_is_gone_however_long_its_le
     let mut cluster = Cluster::start_with(3, LogOptions::default(), LONG_LEASE).await;
     let (elected, _) = cluster.steady().await;
     let leader = cluster.number_of(&elected);
-    cluster.lead_raft(leader).await;
     assert!(timeout(PATIENCE, elected.read_index()).await.unwrap().is_some());
     for number in (0..3).filter(|number| *number != leader) {
         cluster.kill(number).await;

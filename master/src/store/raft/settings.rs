@@ -7,7 +7,7 @@ use super::super::LogOptions;
 /// How often a leader tells its followers that it lives.
 const HEARTBEAT_INTERVAL_MS: u64 = 100;
 /// Shortest and longest silence after which a follower asks for an election.
-const ELECTION_TIMEOUT_MIN_MS: u64 = 400;
+pub(crate) const ELECTION_TIMEOUT_MIN_MS: u64 = 400;
 pub(super) const ELECTION_TIMEOUT_MAX_MS: u64 = 800;
 /// How long a leader that lost its quorum stays silent, so that others can elect: their lease, the longest election
 /// timeout, and as much again for the votes.
