@@ -10,5 +10,5 @@ mod sweeping;
 mod tests;
 
 pub use collection::Collection;
-pub use dropping::{Dropping, plan_drop};
+pub use dropping::plan_drop;
 pub use grace::Grace;

@@ -1,5 +1,8 @@
 //! The replicated store as one election sees it: commands carry its epoch, reads are inside its lease.
 
+#[cfg(test)]
+mod tests;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,7 +11,9 @@ use tokio::time::{Instant, timeout};
 
 use crate::failure::Failure;
 use crate::state::State;
-use crate::store::{Command, CommitError, Epoch, ReadError, Standing, Store, View};
+use crate::store::{
+    Claims, Command, CommandQueue, CommitError, Epoch, ReadError, Standing, Store, StoreSession, Turn, View,
+};
 
 /// How long a read waits for the state that the client has already seen elsewhere.
 const CATCH_UP_DEADLINE: Duration = Duration::from_secs(2);
@@ -17,18 +22,32 @@ const CATCH_UP_DEADLINE: Duration = Duration::from_secs(2);
 const READ_INDEX_DEADLINE: Duration = Duration::from_secs(1);
 /// How long a command may take before the caller is told that the outcome is open.
 const COMMIT_DEADLINE: Duration = Duration::from_secs(10);
+/// How long a command may wait for others that use the same keys: for one of unknown outcome, and some.
+const TURN_DEADLINE: Duration = Duration::from_secs(12);
+/// How often a session is planned anew because a record it read was changed. Each time another command succeeded.
+const PLAN_TRIES: usize = 64;
 
 /// Reads and commands under one epoch.
 #[derive(Clone)]
 pub struct Ledger {
     store: Arc<dyn Store>,
     epoch: Epoch,
+    queue: CommandQueue,
+}
+
+/// A session that is through.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Transacted<T> {
+    /// Log index of its commit; where it wrote nothing, the one that its view shows.
+    pub index: u64,
+    /// What was planned.
+    pub result: T,
 }
 
 impl Ledger {
     /// The store under the epoch of an election won.
     pub fn new(store: Arc<dyn Store>, epoch: Epoch) -> Self {
-        Self { store, epoch }
+        Self { store, epoch, queue: CommandQueue::default() }
     }
 
     /// The epoch of the election.
@@ -73,9 +92,55 @@ impl Ledger {
         }
     }
 
-    /// Commits a command. When it returns an index, a majority has it on stable storage, it is applied here, and a
-    /// view opened from now on shows it.
+    /// Commits a command in its turn. When it returns an index, a majority has it on stable storage, it is applied here,
+    /// and a view opened from now on shows it.
     pub async fn commit(&self, command: Command) -> Result<u64, CommitError> {
+        let mut turn = self.queue.enter(Claims::of(&command));
+        self.come(&mut turn).await?;
+        self.propose(command).await
+    }
+
+    /// Opens a session, has it planned, and commits it on condition that nothing it read has changed since. If something
+    /// has, or may have while the session waited for its turn, `plan` is called again on a session of the newer state:
+    /// then with its keys reserved, so that it comes through. A plan that writes nothing is not committed.
+    ///
+    /// When this returns, what was written is durable on a majority and a view opened from now on shows it.
+    pub async fn transact<T>(
+        &self,
+        mut plan: impl FnMut(&mut StoreSession) -> Result<T, Failure>,
+    ) -> Result<Transacted<T>, Failure> {
+        let mut turn: Option<Turn> = None;
+        for _ in 0..PLAN_TRIES {
+            let mut session = StoreSession::new(self.store.view()?);
+            let (result, read_at) = (plan(&mut session)?, session.view().applied_index());
+            if !session.has_writes() {
+                return Ok(Transacted { index: read_at, result });
+            }
+            let command = session.into_command();
+            let claims = Claims::of(&command);
+            if turn.as_ref().is_none_or(|turn| !turn.covers(&claims)) {
+                // Given up first: who waits for keys while it has others could wait for ever.
+                drop(turn.take());
+                let next = turn.insert(self.queue.enter(claims));
+                if self.come(next).await? {
+                    continue;
+                }
+            }
+            match self.propose(command).await {
+                Ok(index) => return Ok(Transacted { index, result }),
+                Err(CommitError::ConditionFailed { .. }) => self.wait_past(read_at).await?,
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Err(Refusal::NotReady { why: "too many others change the same records".to_owned() }.into())
+    }
+
+    async fn come(&self, turn: &mut Turn) -> Result<bool, CommitError> {
+        let why = || "commands that change the same records do not come through".to_owned();
+        timeout(TURN_DEADLINE, turn.come()).await.map_err(|_| CommitError::Unavailable { why: why() })
+    }
+
+    async fn propose(&self, command: Command) -> Result<u64, CommitError> {
         match timeout(COMMIT_DEADLINE, self.store.commit(self.epoch, command)).await {
             Ok(committed) => Ok(committed?.index),
             Err(_) => Err(CommitError::OutcomeUnknown { why: "no majority of masters answered in time".to_owned() }),
@@ -84,7 +149,7 @@ impl Ledger {
 
     /// Waits until the state is newer than `index`: after a condition failed, whatever broke it was written later than
     /// the view it was planned on.
-    pub async fn wait_past(&self, index: u64) -> Result<(), Refusal> {
+    async fn wait_past(&self, index: u64) -> Result<(), Refusal> {
         timeout(CATCH_UP_DEADLINE, self.store.wait_applied(index + 1))
             .await
             .map_err(|_| Refusal::NotReady { why: format!("this master does not get past index {index}") })

@@ -4,4 +4,4 @@ mod request_id;
 mod runner;
 
 pub use request_id::RequestId;
-pub use runner::{Plan, Reply, Requests};
+pub use runner::{Reply, Requests};

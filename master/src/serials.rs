@@ -8,8 +8,8 @@ use crate::failure::Failure;
 use crate::keys;
 use crate::ledger::Ledger;
 use crate::records::NumberRecord;
-use crate::state::{State, encode, unchanged};
-use crate::store::{Command, CommitError};
+use crate::state::{State, encode};
+use crate::store::StoreSession;
 
 /// Serials that one command sets aside; the rest of them is lost with the election.
 const SERIALS_PER_COMMAND: u64 = 65_536;
@@ -31,28 +31,22 @@ impl Serials {
     /// A serial that nobody else gets. The mark above it is durable before it is given out.
     pub(crate) async fn next(&self) -> Result<u64, Failure> {
         let mut set_aside = self.set_aside.lock().await;
-        loop {
-            if let Some(serial) = set_aside.next() {
-                return Ok(serial);
-            }
-            let (start, command, read_at) = self.plan()?;
-            match self.ledger.commit(command).await {
-                Ok(_) => *set_aside = start..start + SERIALS_PER_COMMAND,
-                Err(CommitError::ConditionFailed { .. }) => self.ledger.wait_past(read_at).await?,
-                Err(error) => return Err(error.into()),
-            }
+        if set_aside.is_empty() {
+            let start = self.ledger.transact(plan_set_aside).await?.result;
+            *set_aside = start..start + SERIALS_PER_COMMAND;
         }
+        let serial = set_aside.start;
+        set_aside.start += 1;
+        Ok(serial)
     }
+}
 
-    fn plan(&self) -> Result<(u64, Command, u64), Failure> {
-        let view = self.ledger.view()?;
-        let mark = State(view.as_ref()).number(keys::SERIAL)?;
-        let start = mark.as_ref().map_or(FIRST_SERIAL, |mark| mark.record);
-        let mut command = Command::new();
-        let value = encode(&NumberRecord { value: start + SERIALS_PER_COMMAND });
-        command.put_if(keys::SERIAL, value, unchanged(mark.as_ref()));
-        Ok((start, command, view.applied_index()))
-    }
+/// Moves the mark; answers where it was.
+fn plan_set_aside(session: &mut StoreSession) -> Result<u64, Failure> {
+    let mark = State(session).number(keys::SERIAL)?;
+    let start = mark.map_or(FIRST_SERIAL, |mark| mark.record);
+    session.put(keys::SERIAL, encode(&NumberRecord { value: start + SERIALS_PER_COMMAND }));
+    Ok(start)
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use prost::Message;
 use crate::failure::{DamagedRecord, StateError};
 use crate::keys;
 use crate::records::{DeletedRecord, NumberRecord, SessionRecord, SlotRecord};
-use crate::store::{CLUSTER_KEY, Expected, LEASE_KEY, RECORD_FORMAT, View};
+use crate::store::{CLUSTER_KEY, LEASE_KEY, RECORD_FORMAT, View};
 
 /// A record and the index of the command that last wrote it.
 #[derive(Debug, Clone, PartialEq)]
@@ -18,11 +18,6 @@ pub struct Stored<T> {
     pub version: u64,
     /// What was written.
     pub record: T,
-}
-
-/// What a command expects of a record that was read: that nobody wrote it since.
-pub fn unchanged<T>(stored: Option<&Stored<T>>) -> Expected {
-    stored.map_or(Expected::Absent, |stored| Expected::Version(stored.version))
 }
 
 /// The value that keeps `message`.
@@ -129,9 +124,14 @@ impl State<'_> {
         Ok(found.map(|Stored { version, record }| Stored { version, record: record.value }))
     }
 
+    /// Log index of the last write of `key`, if there is anything.
+    pub fn version(&self, key: &[u8]) -> Result<Option<u64>, StateError> {
+        Ok(self.0.get(key)?.map(|found| found.version))
+    }
+
     /// Whether there is anything at `key`.
     pub fn exists(&self, key: &[u8]) -> Result<bool, StateError> {
-        Ok(self.0.get(key)?.is_some())
+        Ok(self.version(key)?.is_some())
     }
 
     /// Up to `limit` keys and values from `start` on that begin with `prefix`.

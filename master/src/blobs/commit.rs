@@ -13,9 +13,8 @@ use crate::garbage::garbage_record;
 use crate::keys;
 use crate::layouts::checked_layout;
 use crate::records::RepairRecord;
-use crate::requests::Plan;
-use crate::state::{State, Stored, encode, unchanged};
-use crate::store::{Command, Expected};
+use crate::state::{State, Stored, encode};
+use crate::store::StoreSession;
 
 /// What a commit needs beside the request and the state.
 #[derive(Debug, Clone)]
@@ -30,26 +29,25 @@ pub struct CommitContext {
     pub written_to: Vec<ChunkPlace>,
 }
 
-/// Plans the command that makes a blob visible.
+/// Makes a blob visible.
 pub fn plan_commit(
-    state: &State<'_>,
+    session: &mut StoreSession,
     request: &CommitRequest,
     context: &CommitContext,
-) -> Result<Plan<wire::CommitBlobResponse>, Failure> {
-    if let Some(reply) = committed_already(state, request)? {
-        return Ok(Plan { command: Command::new(), reply });
+) -> Result<wire::CommitBlobResponse, Failure> {
+    if let Some(reply) = committed_already(&State(session), request)? {
+        return Ok(reply);
     }
-    let mut command = Command::new();
-    let entry = state.entry(&request.key)?;
-    request.precondition.check(&request.key, entry.as_ref().map(|entry| &entry.record))?;
-    add_uses(state, request, &mut command)?;
+    let entry = State(session).entry(&request.key)?.map(|found| found.record);
+    request.precondition.check(&request.key, entry.as_ref())?;
+    add_uses(session, request)?;
     if let Some((segment, layout)) = &request.sealed {
-        check_sealed(state, context.client, segment, layout, &mut command)?;
-        put_sealed(segment, context, &mut command);
+        check_sealed(session, context.client, segment, layout)?;
+        put_sealed(session, segment, context);
     }
     let key = keys::key(&request.key);
     if let Some(old) = &entry {
-        retire(state, old.record.blob, &key, context.now_ms, &mut command)?;
+        retire(session, old.blob, &key, context.now_ms)?;
     }
     let new = KeyEntry {
         blob: request.blob,
@@ -58,10 +56,9 @@ pub fn plan_commit(
         attributes: request.attributes,
     };
     let new = wire::KeyEntry::from(new);
-    let blob = wire::Blob::from(&blob_of(request, context));
-    command.put_if(keys::blob(request.blob), encode(&blob), Expected::Absent);
-    command.put_if(key, encode(&new), unchanged(entry.as_ref()));
-    Ok(Plan { command, reply: wire::CommitBlobResponse { entry: Some(new), applied_index: 0 } })
+    session.put(keys::blob(request.blob), encode(&wire::Blob::from(&blob_of(request, context))));
+    session.put(key, encode(&new));
+    Ok(wire::CommitBlobResponse { entry: Some(new), applied_index: 0 })
 }
 
 /// The reply to a request that has run, if the blob it makes is there and is the same.
@@ -83,7 +80,7 @@ pub(super) fn committed_already(
 }
 
 /// Checks the extents and counts one more use for each segment that was sealed before.
-fn add_uses(state: &State<'_>, request: &CommitRequest, command: &mut Command) -> Result<(), Failure> {
+fn add_uses(session: &mut StoreSession, request: &CommitRequest) -> Result<(), Failure> {
     let mut known: HashMap<SegmentId, Extended> = HashMap::new();
     let ids = request.segments();
     if let Some((sealed, layout)) = &request.sealed {
@@ -96,14 +93,13 @@ fn add_uses(state: &State<'_>, request: &CommitRequest, command: &mut Command) -
         if known.contains_key(&id) {
             continue;
         }
-        let found = state.segment(id)?;
-        let Some(stored) = &found else {
+        let Some(stored) = State(session).segment(id)? else {
             return Err(gone(request, id).into());
         };
         let layout = checked_layout(&stored.record.layout)?;
         known.insert(id, Extended { layout, length_bytes: stored.record.length_bytes });
-        let used = Segment { uses: stored.record.uses + 1, ..stored.record.clone() };
-        command.put_if(keys::segment(id), encode(&wire::Segment::from(&used)), unchanged(found.as_ref()));
+        let used = Segment { uses: stored.record.uses + 1, ..stored.record };
+        session.put(keys::segment(id), encode(&wire::Segment::from(&used)));
     }
     check_extents(&request.extents, request.size_bytes, &known)?;
     Ok(())
@@ -118,19 +114,19 @@ fn gone(request: &CommitRequest, id: SegmentId) -> Refusal {
 }
 
 /// The segment's record, the order to fill its holes, and the order to clear places that it does not name.
-fn put_sealed(segment: &Segment, context: &CommitContext, command: &mut Command) {
+fn put_sealed(session: &mut StoreSession, segment: &Segment, context: &CommitContext) {
     let sealed = Segment { uses: 1, version: 1, ..segment.clone() };
-    command.put_if(keys::segment(segment.id), encode(&wire::Segment::from(&sealed)), Expected::Absent);
+    session.put(keys::segment(segment.id), encode(&wire::Segment::from(&sealed)));
     let holes: Vec<u32> =
         (0..).zip(&segment.chunks).filter(|(_, chunk)| chunk.is_hole()).map(|(index, _)| index).collect();
     if !holes.is_empty() {
         let record = RepairRecord { chunks: holes, noticed_at_ms: context.now_ms };
-        command.put(keys::repair(segment.id), encode(&record));
+        session.put(keys::repair(segment.id), encode(&record));
     }
     let named: Vec<ChunkPlace> = segment.chunks.iter().filter_map(|chunk| chunk.place).collect();
     let stray: Vec<ChunkPlace> = context.written_to.iter().filter(|place| !named.contains(place)).copied().collect();
     if !stray.is_empty() {
-        command.put(keys::garbage(segment.id), encode(&garbage_record(stray)));
+        session.put(keys::garbage(segment.id), encode(&garbage_record(stray)));
     }
 }
 

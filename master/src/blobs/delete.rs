@@ -5,26 +5,22 @@ use super::Precondition;
 use super::retire::retire;
 use crate::failure::Failure;
 use crate::keys;
-use crate::requests::Plan;
-use crate::state::{State, unchanged};
-use crate::store::Command;
+use crate::state::State;
+use crate::store::StoreSession;
 
-/// Plans the command that removes a key and marks its blob deleted.
+/// Removes a key and marks its blob deleted.
 pub fn plan_delete(
-    state: &State<'_>,
+    session: &mut StoreSession,
     key: &Key,
     precondition: Precondition,
     now_ms: u64,
-) -> Result<Plan<wire::DeleteResponse>, Failure> {
-    let entry = state.entry(key)?;
-    let Some(found) = &entry else {
+) -> Result<wire::DeleteResponse, Failure> {
+    let Some(entry) = State(session).entry(key)? else {
         return Err(Refusal::KeyNotFound { key: key.to_string() }.into());
     };
-    precondition.check(key, Some(&found.record))?;
-    let mut command = Command::new();
+    precondition.check(key, Some(&entry.record))?;
     let at = keys::key(key);
-    retire(state, found.record.blob, &at, now_ms, &mut command)?;
-    command.require(at.clone(), unchanged(entry.as_ref()));
-    command.delete(at);
-    Ok(Plan { command, reply: wire::DeleteResponse::default() })
+    retire(session, entry.record.blob, &at, now_ms)?;
+    session.delete(at);
+    Ok(wire::DeleteResponse::default())
 }

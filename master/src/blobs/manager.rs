@@ -51,7 +51,7 @@ impl Blobs {
             now_ms: self.clock.unix_ms(),
             written_to: self.written_to(&request),
         };
-        match self.requests.run(id, |state| plan_commit(state, &request, &context)).await {
+        match self.requests.run(id, |session| plan_commit(session, &request, &context)).await {
             Ok(reply) => {
                 self.close_transactions(id.client, &request);
                 Ok(reply)
@@ -87,7 +87,7 @@ impl Blobs {
         let key = Key::try_from(request.key).map_err(Refusal::from)?;
         let precondition = Precondition::try_from(request.precondition)?;
         let now_ms = self.clock.unix_ms();
-        self.requests.run(id, |state| plan_delete(state, &key, precondition, now_ms)).await
+        self.requests.run(id, |session| plan_delete(session, &key, precondition, now_ms)).await
     }
 
     /// Moves a key.
@@ -95,7 +95,7 @@ impl Blobs {
         let id = RequestId::try_from(request.request)?;
         let request = RenameRequest::try_from(request)?;
         let now_ms = self.clock.unix_ms();
-        self.requests.run(id, |state| plan_rename(state, &request, now_ms)).await
+        self.requests.run(id, |session| plan_rename(session, &request, now_ms)).await
     }
 
     /// Changes the attributes of a key.
@@ -108,7 +108,7 @@ impl Blobs {
         let blob = BlobId::from_wire(&request.blob).map_err(Refusal::from)?;
         let missing = || Refusal::InvalidRequest { why: "attributes are missing".to_owned() };
         let attributes = request.attributes.ok_or_else(missing)?.try_into()?;
-        self.requests.run(id, |state| plan_set_attributes(state, &key, blob, attributes)).await
+        self.requests.run(id, |session| plan_set_attributes(session, &key, blob, attributes)).await
     }
 
     /// Finds a key or a blob, with all that is needed to read it.

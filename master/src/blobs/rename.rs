@@ -4,9 +4,8 @@ use cairn_proto::{Refusal, wire};
 use super::retire::retire;
 use crate::failure::Failure;
 use crate::keys;
-use crate::requests::Plan;
-use crate::state::{State, encode, unchanged};
-use crate::store::Command;
+use crate::state::{State, encode};
+use crate::store::StoreSession;
 
 /// A request to rename a key.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,30 +26,27 @@ impl TryFrom<wire::RenameRequest> for RenameRequest {
     }
 }
 
-/// Plans the command that moves an entry to another key; a blob that this key pointed at is marked deleted. A key
-/// renamed to itself stays as it is.
+/// Moves an entry to another key; a blob that this key pointed at is marked deleted. A key renamed to itself stays as it
+/// is.
 pub fn plan_rename(
-    state: &State<'_>,
+    session: &mut StoreSession,
     request: &RenameRequest,
     now_ms: u64,
-) -> Result<Plan<wire::RenameResponse>, Failure> {
-    let source = state.entry(&request.from)?;
-    let Some(moved) = &source else {
+) -> Result<wire::RenameResponse, Failure> {
+    let Some(moved) = State(session).entry(&request.from)? else {
         return Err(Refusal::KeyNotFound { key: request.from.to_string() }.into());
     };
-    let target = state.entry(&request.to)?;
+    let target = State(session).entry(&request.to)?;
     if request.no_replace && target.is_some() {
         return Err(Refusal::KeyExists { key: request.to.to_string() }.into());
     }
-    let mut command = Command::new();
-    let (from, to) = (keys::key(&request.from), keys::key(&request.to));
-    command.require(from.clone(), unchanged(source.as_ref()));
     if request.from != request.to {
+        let to = keys::key(&request.to);
         if let Some(replaced) = &target {
-            retire(state, replaced.record.blob, &to, now_ms, &mut command)?;
+            retire(session, replaced.record.blob, &to, now_ms)?;
         }
-        command.put_if(to, encode(&wire::KeyEntry::from(moved.record)), unchanged(target.as_ref()));
-        command.delete(from);
+        session.put(to, encode(&wire::KeyEntry::from(moved.record)));
+        session.delete(keys::key(&request.from));
     }
-    Ok(Plan { command, reply: wire::RenameResponse::default() })
+    Ok(wire::RenameResponse::default())
 }

@@ -10,17 +10,16 @@ use crate::failure::Failure;
 use crate::keys;
 use crate::scheduler::most_holes;
 use crate::state::State;
-use crate::store::{Command, Expected};
+use crate::store::StoreSession;
 
-/// Refuses unless the segment may be sealed by this commit, and puts what that rests on into the command: no chunk
-/// missing but the few that may be, each other one on a node of its own, registered, in the life that sealed it; or
-/// none at all, the bytes being kept with the record.
+/// Refuses unless the segment may be sealed by this commit: no chunk missing but the few that may be, each other one on
+/// a node of its own, registered, in the life that sealed it; or none at all, the bytes being kept with the record. The
+/// commit rests on all that.
 pub(super) fn check_sealed(
-    state: &State<'_>,
+    session: &StoreSession,
     client: SessionId,
     segment: &Segment,
     layout: &Layout,
-    command: &mut Command,
 ) -> Result<(), Failure> {
     if segment.transaction.session != client {
         return Err(invalid(format!("transaction {} is not of session {client}", segment.transaction)).into());
@@ -31,12 +30,11 @@ pub(super) fn check_sealed(
     if segment.contents.is_none() {
         check_chunks(segment, layout)?;
     }
-    check_places(state, segment, command)?;
-    let aborted = keys::aborted(client, segment.id);
-    if state.exists(&aborted)? || state.exists(&keys::segment(segment.id))? {
+    let state = State(session);
+    check_places(&state, segment)?;
+    if state.exists(&keys::aborted(client, segment.id))? || state.exists(&keys::segment(segment.id))? {
         return Err(invalid(format!("segment {} was aborted or is sealed already", segment.id)).into());
     }
-    command.require(aborted, Expected::Absent);
     Ok(())
 }
 
@@ -58,7 +56,7 @@ fn check_chunks(segment: &Segment, layout: &Layout) -> Result<(), Refusal> {
     Ok(())
 }
 
-fn check_places(state: &State<'_>, segment: &Segment, command: &mut Command) -> Result<(), Failure> {
+fn check_places(state: &State<'_>, segment: &Segment) -> Result<(), Failure> {
     let mut nodes = HashSet::new();
     for place in segment.chunks.iter().filter_map(|chunk| chunk.place) {
         if !nodes.insert(place.node) {
@@ -71,7 +69,6 @@ fn check_places(state: &State<'_>, segment: &Segment, command: &mut Command) -> 
         if node.record.incarnation != place.incarnation {
             return Err(Refusal::WrongIncarnation { current: node.record.incarnation.to_string() }.into());
         }
-        command.require(keys::node(place.node), Expected::Version(node.version));
     }
     Ok(())
 }

@@ -19,7 +19,7 @@ use crate::ledger::Ledger;
 use crate::nodes::Nodes;
 use crate::sessions::Sessions;
 use crate::state::{State, damaged, decode_deleted};
-use crate::store::{Command, CommitError};
+use crate::store::StoreSession;
 
 /// Time from the end of one round to the start of the next.
 const ROUND_INTERVAL: Duration = Duration::from_millis(500);
@@ -92,48 +92,49 @@ impl Collection {
 
     /// Drops blobs whose grace is over and that no live session may still read.
     async fn drop_deleted(&mut self) -> Result<(), Failure> {
-        let commands = self.plan_drops()?;
-        let ledger = &self.ledger;
-        let committing = commands.into_iter().map(|command| async move {
-            match ledger.commit(command).await {
-                // A record changed meanwhile: the blob's turn comes again.
-                Ok(_) | Err(CommitError::ConditionFailed { .. }) => Ok(()),
-                Err(error) => Err(Failure::from(error)),
-            }
-        });
-        let outcomes: Vec<_> = stream::iter(committing).buffer_unordered(COMMANDS_AT_ONCE).collect().await;
+        let deleted = self.past_grace()?;
+        let dropping = deleted.into_iter().map(|(index, blob)| self.drop_one(index, blob));
+        let outcomes: Vec<_> = stream::iter(dropping).buffer_unordered(COMMANDS_AT_ONCE).collect().await;
         outcomes.into_iter().collect()
     }
 
-    fn plan_drops(&mut self) -> Result<Vec<Command>, StateError> {
+    /// The next deleted blobs whose grace is over, each with the index of its deletion.
+    fn past_grace(&mut self) -> Result<Vec<(u64, BlobId)>, StateError> {
         let view = self.ledger.view()?;
         let past = self.grace.note(self.clock.now(), view.applied_index());
-        let state = State(view.as_ref());
-        let page = state.page(keys::DELETED, &self.deleted_from, BLOBS_PER_ROUND)?;
-        let mut commands = Vec::new();
+        let page = State(view.as_ref()).page(keys::DELETED, &self.deleted_from, BLOBS_PER_ROUND)?;
+        let mut deleted = Vec::new();
         let mut next = Bytes::from_static(keys::DELETED);
         for (position, (key, found)) in page.iter().enumerate() {
             let index = keys::number_in(keys::DELETED, key).ok_or_else(|| damaged(key, &"not a deletion's key"))?;
             if index > past {
                 break;
             }
-            commands.extend(self.plan_one(&state, index, decode_deleted(key, &found.record)?));
+            deleted.push((index, decode_deleted(key, &found.record)?));
             if position + 1 == BLOBS_PER_ROUND {
                 next = keys::successor(key);
             }
         }
         self.deleted_from = next;
-        Ok(commands)
+        Ok(deleted)
     }
 
-    /// The command that drops a blob, or nothing if a client may still read it or its records make no sense.
-    fn plan_one(&self, state: &State<'_>, index: u64, blob: BlobId) -> Option<Command> {
-        match plan_drop(state, index, blob) {
-            Ok(dropping) => self.sessions.table().all_past(index, &dropping.segments).then_some(dropping.command),
-            Err(error) => {
-                tracing::error!(%blob, %error, "a deleted blob stays: it cannot be dropped safely");
-                None
+    /// Drops a blob, or leaves it for a later round if a client may still read it or its records make no sense.
+    async fn drop_one(&self, index: u64, blob: BlobId) -> Result<(), Failure> {
+        let plan = |session: &mut StoreSession| {
+            let segments = plan_drop(session, index, blob)?;
+            if !self.sessions.table().all_past(index, &segments) {
+                session.discard();
             }
+            Ok(())
+        };
+        match self.ledger.transact(plan).await {
+            Ok(_) => Ok(()),
+            Err(Failure::State(error)) => {
+                tracing::error!(%blob, %error, "a deleted blob stays: it cannot be dropped safely");
+                Ok(())
+            }
+            Err(failure) => Err(failure),
         }
     }
 }

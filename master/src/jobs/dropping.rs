@@ -6,37 +6,29 @@ use crate::failure::{DamagedRecord, StateError};
 use crate::garbage::{garbage_places, garbage_record};
 use crate::keys;
 use crate::records::GarbageRecord;
-use crate::state::{State, damaged, encode, unchanged};
-use crate::store::{Command, Expected};
+use crate::state::{State, damaged, encode};
+use crate::store::StoreSession;
 
-/// What it takes to drop a deleted blob.
-#[derive(Debug)]
-pub struct Dropping {
-    /// Drops its record, counts its segments down, and makes garbage of those that no blob uses any more.
-    pub command: Command,
-    /// Its segments: no client may have one of them open.
-    pub segments: Vec<SegmentId>,
-}
-
-/// Plans the end of a blob that was marked deleted at `index`.
-pub fn plan_drop(state: &State<'_>, index: u64, id: BlobId) -> Result<Dropping, StateError> {
-    let mut command = Command::new();
-    command.require(keys::deleted(index), Expected::Present);
-    command.delete(keys::deleted(index));
-    let blob = state.blob(id)?;
-    let Some(found) = &blob else {
-        return Ok(Dropping { command, segments: Vec::new() });
+/// Drops a blob that was marked deleted at `index`: its record goes, its segments count down, and those that no blob
+/// uses any more become garbage. Answers its segments: no client may have one of them open.
+pub fn plan_drop(session: &mut StoreSession, index: u64, id: BlobId) -> Result<Vec<SegmentId>, StateError> {
+    let queued = keys::deleted(index);
+    if !State(session).exists(&queued)? {
+        return Ok(Vec::new());
+    }
+    session.delete(queued.clone());
+    let Some(found) = State(session).blob(id)? else {
+        return Ok(Vec::new());
     };
     if !matches!(found.record.state, BlobState::Deleted { .. }) {
-        return Err(damaged(&keys::deleted(index), &format!("blob {id} is live")).into());
+        return Err(damaged(&queued, &format!("blob {id} is live")).into());
     }
-    command.require(keys::blob(id), unchanged(blob.as_ref()));
-    command.delete(keys::blob(id));
+    session.delete(keys::blob(id));
     let segments = segments_of(&found.record);
     for segment in &segments {
-        release(state, *segment, &mut command)?;
+        release(session, *segment)?;
     }
-    Ok(Dropping { command, segments })
+    Ok(segments)
 }
 
 fn segments_of(blob: &Blob) -> Vec<SegmentId> {
@@ -47,31 +39,30 @@ fn segments_of(blob: &Blob) -> Vec<SegmentId> {
 }
 
 /// One use less; with none left the record goes, and with it any repair, and the chunks become garbage.
-fn release(state: &State<'_>, id: SegmentId, command: &mut Command) -> Result<(), StateError> {
-    let segment = state.segment(id)?;
-    let Some(found) = &segment else {
+fn release(session: &mut StoreSession, id: SegmentId) -> Result<(), StateError> {
+    let Some(found) = State(session).segment(id)? else {
         return Err(damaged(&keys::segment(id), &"a blob uses it and it is not there").into());
     };
-    if found.record.uses > 1 {
-        let left = Segment { uses: found.record.uses - 1, ..found.record.clone() };
-        command.put_if(keys::segment(id), encode(&wire::Segment::from(&left)), unchanged(segment.as_ref()));
+    let segment = found.record;
+    if segment.uses > 1 {
+        let left = Segment { uses: segment.uses - 1, ..segment };
+        session.put(keys::segment(id), encode(&wire::Segment::from(&left)));
         return Ok(());
     }
-    command.require(keys::segment(id), unchanged(segment.as_ref()));
-    command.delete(keys::segment(id));
-    command.delete(keys::repair(id));
-    let before = state.message::<GarbageRecord>(&keys::garbage(id))?;
+    session.delete(keys::segment(id));
+    session.delete(keys::repair(id));
+    let before = State(session).message::<GarbageRecord>(&keys::garbage(id))?;
     let mut places: Vec<ChunkPlace> = match &before {
         Some(record) => places_of(id, &record.record)?,
         None => Vec::new(),
     };
-    for place in found.record.chunks.iter().filter_map(|chunk| chunk.place) {
+    for place in segment.chunks.iter().filter_map(|chunk| chunk.place) {
         if !places.contains(&place) {
             places.push(place);
         }
     }
     if !places.is_empty() {
-        command.put_if(keys::garbage(id), encode(&garbage_record(places)), unchanged(before.as_ref()));
+        session.put(keys::garbage(id), encode(&garbage_record(places)));
     }
     Ok(())
 }

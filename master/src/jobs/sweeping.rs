@@ -14,7 +14,7 @@ use crate::ledger::Ledger;
 use crate::nodes::Nodes;
 use crate::records::GarbageRecord;
 use crate::state::{State, Stored, damaged, decode, encode};
-use crate::store::{Command, CommitError, Expected};
+use crate::store::StoreSession;
 
 /// Garbage records of one round.
 const SEGMENTS_PER_ROUND: usize = 1024;
@@ -100,22 +100,20 @@ async fn order(nodes: &Nodes, garbage: &[Garbage]) -> HashSet<(SegmentId, NodeId
 
 /// Writes down what is left of each record. A record that changed meanwhile stays for the next round.
 async fn update(ledger: &Ledger, batch: &[Garbage]) -> Result<(), Failure> {
-    let mut command = Command::new();
-    for record in batch.iter().filter(|record| record.places.len() < record.recorded || record.recorded == 0) {
-        let key = keys::garbage(record.segment);
-        let expected = Expected::Version(record.version);
-        if record.places.is_empty() {
-            command.require(key.clone(), expected);
-            command.delete(key);
-        } else {
-            command.put_if(key, encode(&garbage_record(record.places.iter().copied())), expected);
+    let plan = |session: &mut StoreSession| {
+        for record in batch.iter().filter(|record| record.places.len() < record.recorded || record.recorded == 0) {
+            let key = keys::garbage(record.segment);
+            if State(session).version(&key)? != Some(record.version) {
+                continue;
+            }
+            if record.places.is_empty() {
+                session.delete(key);
+            } else {
+                session.put(key, encode(&garbage_record(record.places.iter().copied())));
+            }
         }
-    }
-    if command.is_empty() {
-        return Ok(());
-    }
-    match ledger.commit(command).await {
-        Ok(_) | Err(CommitError::ConditionFailed { .. }) => Ok(()),
-        Err(error) => Err(error.into()),
-    }
+        Ok(())
+    };
+    ledger.transact(plan).await?;
+    Ok(())
 }

@@ -7,9 +7,8 @@ use cairn_proto::{Refusal, wire};
 use crate::failure::Failure;
 use crate::keys;
 use crate::ledger::Ledger;
-use crate::requests::{Plan, RequestId, Requests};
-use crate::state::State;
-use crate::store::{Command, Expected};
+use crate::requests::{RequestId, Requests};
+use crate::store::{Expected, StoreSession};
 
 /// Longest value. The service is for small ones: all of them go through the log of every master.
 pub(super) const VALUE_LIMIT_BYTES: usize = 1 << 20;
@@ -42,10 +41,9 @@ impl Values {
         let id = RequestId::try_from(request.request)?;
         let key = checked(request.key)?;
         check_length(&key, request.value.len())?;
-        let plan = |_: &State<'_>| {
-            let mut command = Command::new();
-            command.put(keys::value(&key), request.value.clone());
-            Ok(Plan { command, reply: wire::PutValueResponse::default() })
+        let plan = |session: &mut StoreSession| {
+            session.put(keys::value(&key), request.value.clone());
+            Ok(wire::PutValueResponse::default())
         };
         self.requests.run(id, plan).await
     }
@@ -55,21 +53,20 @@ impl Values {
         let id = RequestId::try_from(request.request)?;
         let key = checked(request.key)?;
         check_length(&key, request.suffix.len())?;
-        self.requests.run(id, |state| plan_append(state, &key, &request.suffix)).await
+        self.requests.run(id, |session| plan_append(session, &key, &request.suffix)).await
     }
 }
 
 /// The length is checked on the view to refuse for good, and again where the command applies, since others append
 /// meanwhile.
-fn plan_append(state: &State<'_>, key: &Key, suffix: &Bytes) -> Result<Plan<wire::AppendValueResponse>, Failure> {
+fn plan_append(session: &mut StoreSession, key: &Key, suffix: &Bytes) -> Result<wire::AppendValueResponse, Failure> {
     let place = keys::value(key);
-    let length = state.0.get(&place)?.map_or(0, |found| found.value.len());
+    let length = session.view().get(&place)?.map_or(0, |found| found.value.len());
     check_length(key, length + suffix.len())?;
     let room = (VALUE_LIMIT_BYTES - suffix.len()) as u64;
-    let mut command = Command::new();
-    command.require(place.clone(), Expected::AtMostBytes(room));
-    command.append(place, suffix.clone());
-    Ok(Plan { command, reply: wire::AppendValueResponse::default() })
+    session.require(place.clone(), Expected::AtMostBytes(room));
+    session.append(place, suffix.clone());
+    Ok(wire::AppendValueResponse::default())
 }
 
 fn checked(key: String) -> Result<Key, Refusal> {

@@ -14,8 +14,8 @@ use crate::failure::Failure;
 use crate::keys;
 use crate::ledger::Ledger;
 use crate::scheduler::Candidate;
-use crate::state::{State, Stored, encode, unchanged};
-use crate::store::{Command, CommitError};
+use crate::state::{State, Stored, encode};
+use crate::store::StoreSession;
 use crate::transactions::TransactionTable;
 
 /// Nodes that may be registered.
@@ -77,7 +77,7 @@ impl Nodes {
         let _writing = self.writing.lock().await;
         let id = NodeId::from_wire(&joining.id).map_err(Refusal::from)?;
         loop {
-            let (recorded, read_at) = self.recorded(id)?;
+            let recorded = self.recorded(id)?;
             if recorded.is_none() && self.table.len() >= NODES_LIMIT {
                 let why = format!("{NODES_LIMIT} nodes are registered, which is the limit");
                 return Err(Refusal::NotReady { why }.into());
@@ -91,7 +91,7 @@ impl Nodes {
                     node
                 }
             };
-            if self.write(&node, recorded.as_ref(), read_at).await? {
+            if self.write(&node, recorded.as_ref()).await? {
                 tracing::info!(node = %node.name, id = %node.id, address = %node.address, "node joined");
                 return Ok(self.joined(node));
             }
@@ -130,7 +130,7 @@ impl Nodes {
         let _writing = self.writing.lock().await;
         loop {
             let Some(member) = self.table.get(id) else { return Ok(()) };
-            let (recorded, read_at) = self.recorded(id)?;
+            let recorded = self.recorded(id)?;
             let Some(before) = recorded.as_ref() else { return Ok(()) };
             let state = member.state(self.clock.now(), &self.timing);
             if before.record.state == state {
@@ -138,7 +138,7 @@ impl Nodes {
                 return Ok(());
             }
             let node = Node { state, ..before.record.clone() };
-            if self.write(&node, recorded.as_ref(), read_at).await? {
+            if self.write(&node, recorded.as_ref()).await? {
                 tracing::info!(node = %node.name, id = %node.id, state = state.as_str_name(), "node changed");
                 self.table.update(id, |member| member.node.state = state);
                 return Ok(());
@@ -146,23 +146,21 @@ impl Nodes {
         }
     }
 
-    fn recorded(&self, id: NodeId) -> Result<(Option<Stored<Node>>, u64), Failure> {
+    fn recorded(&self, id: NodeId) -> Result<Option<Stored<Node>>, Failure> {
         let view = self.ledger.view()?;
-        Ok((State(view.as_ref()).node(id)?, view.applied_index()))
+        Ok(State(view.as_ref()).node(id)?)
     }
 
-    /// Writes a record if it is still as it was read. `false`: it is not, and the state is newer now.
-    async fn write(&self, node: &Node, read: Option<&Stored<Node>>, read_at: u64) -> Result<bool, Failure> {
-        let mut command = Command::new();
-        command.put_if(keys::node(node.id), encode(&wire::NodeInfo::from(node)), unchanged(read));
-        match self.ledger.commit(command).await {
-            Ok(_) => Ok(true),
-            Err(CommitError::ConditionFailed { .. }) => {
-                self.ledger.wait_past(read_at).await?;
-                Ok(false)
+    /// Writes a record if it is still as it was read. `false`: it is not, and a view from now on shows what it is.
+    async fn write(&self, node: &Node, read: Option<&Stored<Node>>) -> Result<bool, Failure> {
+        let plan = |session: &mut StoreSession| {
+            let unchanged = State(session).node(node.id)?.as_ref() == read;
+            if unchanged {
+                session.put(keys::node(node.id), encode(&wire::NodeInfo::from(node)));
             }
-            Err(error) => Err(error.into()),
-        }
+            Ok(unchanged)
+        };
+        Ok(self.ledger.transact(plan).await?.result)
     }
 
     /// Nodes that may be placed on, and the names of the others with the reason.

@@ -9,16 +9,11 @@ use tonic::{Code, Status};
 
 use super::RequestId;
 use crate::failure::Failure;
-use crate::keys::{self, SLOTS_PER_CLIENT};
+use crate::keys;
 use crate::ledger::Ledger;
 use crate::records::{Outcome, RefusalRecord, SlotRecord};
-use crate::state::{State, Stored, damaged, encode, unchanged};
-use crate::store::{Command, CommitError, Expected};
-use crate::stripes::Stripes;
-
-/// How often a mutation is planned anew because a record it read was changed. Each conflict means that another
-/// mutation succeeded.
-const PLAN_TRIES: usize = 64;
+use crate::state::{State, Stored, damaged, encode};
+use crate::store::{Expected, StoreSession};
 
 /// A reply to a mutation.
 pub trait Reply: Message + Default {
@@ -26,24 +21,17 @@ pub trait Reply: Message + Default {
     fn set_applied_index(&mut self, index: u64);
 }
 
-/// What a mutation does, planned on one view.
-pub struct Plan<R> {
-    /// The writes, on the condition of everything that was read.
-    pub command: Command,
-    /// What the client is told if they apply.
-    pub reply: R,
-}
-
-/// A request ready to be answered or committed.
-enum Prepared<R> {
-    Answered(Result<R, Refusal>),
-    Command { command: Command, outcome: Result<R, Refusal>, read_at: u64 },
+/// What a request comes to.
+enum Answer<R> {
+    /// What it was answered when it came before, with the index of then.
+    Kept(Result<R, Refusal>),
+    /// What its commit decides.
+    New(Result<R, Refusal>),
 }
 
 /// Runs mutations once each.
 pub struct Requests {
     ledger: Ledger,
-    in_flight: Stripes,
     /// Highest "lowest unanswered" that each client has told.
     answered_below: Mutex<HashMap<SessionId, u64>>,
 }
@@ -51,37 +39,29 @@ pub struct Requests {
 impl Requests {
     /// With nothing in flight.
     pub fn new(ledger: Ledger) -> Self {
-        Self { ledger, in_flight: Stripes::default(), answered_below: Mutex::default() }
+        Self { ledger, answered_below: Mutex::default() }
     }
 
     /// Runs a mutation, or answers what it was answered before. Without a record of the client's session it does not
     /// run, now or later; whether it ran before, only a client that sent it once knows to be certain.
     ///
-    /// `plan` is called on a fresh view as often as a record it read changes before the command applies. When this
-    /// returns, reply and effect are durable together.
+    /// `plan` is called on a fresh session as often as a record it read changes before the commit. When this returns,
+    /// reply and effect are durable together.
     pub async fn run<R: Reply>(
         &self,
         id: RequestId,
-        mut plan: impl FnMut(&State<'_>) -> Result<Plan<R>, Failure>,
+        mut plan: impl FnMut(&mut StoreSession) -> Result<R, Failure>,
     ) -> Result<R, Failure> {
-        let _in_flight = self.in_flight.lock((id.client, id.sequence % SLOTS_PER_CLIENT)).await;
         self.check_unanswered(id)?;
-        for _ in 0..PLAN_TRIES {
-            let (command, outcome, read_at) = match self.prepare(id, &mut plan)? {
-                Prepared::Answered(outcome) => return Ok(outcome?),
-                Prepared::Command { command, outcome, read_at } => (command, outcome, read_at),
-            };
-            match self.ledger.commit(command).await {
-                Ok(index) => {
-                    let mut reply = outcome?;
-                    reply.set_applied_index(index);
-                    return Ok(reply);
-                }
-                Err(CommitError::ConditionFailed { .. }) => self.ledger.wait_past(read_at).await?,
-                Err(error) => return Err(error.into()),
+        let done = self.ledger.transact(|session| self.answer(id, session, &mut plan)).await?;
+        match done.result {
+            Answer::Kept(reply) => Ok(reply?),
+            Answer::New(outcome) => {
+                let mut reply = outcome?;
+                reply.set_applied_index(done.index);
+                Ok(reply)
             }
         }
-        Err(Refusal::NotReady { why: "too many others change the same records".to_owned() }.into())
     }
 
     /// Forgets a client whose session ended.
@@ -99,21 +79,19 @@ impl Requests {
         Ok(())
     }
 
-    fn prepare<R: Reply>(
+    fn answer<R: Reply>(
         &self,
         id: RequestId,
-        plan: &mut impl FnMut(&State<'_>) -> Result<Plan<R>, Failure>,
-    ) -> Result<Prepared<R>, Failure> {
-        let view = self.ledger.view()?;
-        let state = State(view.as_ref());
-        if state.session(id.client)?.is_none() {
+        session: &mut StoreSession,
+        plan: &mut impl FnMut(&mut StoreSession) -> Result<R, Failure>,
+    ) -> Result<Answer<R>, Failure> {
+        if State(session.view()).session(id.client)?.is_none() {
             self.forget(id.client);
             return Err(Refusal::SessionExpired { session: id.client.to_string() }.into());
         }
-        let slot = state.slot(id.client, id.sequence)?;
-        if let Some(found) = &slot {
+        if let Some(found) = State(session).slot(id.client, id.sequence)? {
             match found.record.sequence.cmp(&id.sequence) {
-                Ordering::Equal => return Ok(Prepared::Answered(replay(id, found)?)),
+                Ordering::Equal => return Ok(Answer::Kept(replay(id, &found)?)),
                 Ordering::Greater => {
                     let why = format!("the reply to request {} is not kept any more", id.sequence);
                     return Err(Refusal::OutcomeUnknown { why }.into());
@@ -121,15 +99,18 @@ impl Requests {
                 Ordering::Less => {}
             }
         }
-        let (mut command, outcome) = match plan(&state) {
-            Ok(plan) => (plan.command, Ok(plan.reply)),
-            Err(Failure::Refused(refusal)) if is_final(&refusal) => (Command::new(), Err(refusal)),
+        let outcome = match plan(session) {
+            Ok(reply) => Ok(reply),
+            Err(Failure::Refused(refusal)) if is_final(&refusal) => {
+                session.discard();
+                Err(refusal)
+            }
             Err(failure) => return Err(failure),
         };
         let record = SlotRecord { sequence: id.sequence, outcome: Some(kept(&outcome)) };
-        command.require(keys::session(id.client), Expected::Present);
-        command.put_if(keys::slot(id.client, id.sequence), encode(&record), unchanged(slot.as_ref()));
-        Ok(Prepared::Command { command, outcome, read_at: view.applied_index() })
+        session.require(keys::session(id.client), Expected::Present);
+        session.put(keys::slot(id.client, id.sequence), encode(&record));
+        Ok(Answer::New(outcome))
     }
 }
 
@@ -198,14 +179,14 @@ replies!(
 
 #[cfg(test)]
 mod tests {
-    use super::{Plan, RequestId, Requests};
+    use super::{RequestId, Requests};
     use crate::failure::Failure;
     use crate::fakes::ledger;
     use crate::keys;
     use crate::ledger::Ledger;
     use crate::records::{NumberRecord, SessionRecord};
-    use crate::state::{State, encode, unchanged};
-    use crate::store::Command;
+    use crate::state::{State, encode};
+    use crate::store::{Command, StoreSession};
     use cairn_proto::Refusal;
     use cairn_proto::ids::SessionId;
     use cairn_proto::wire::DeleteResponse;
@@ -220,12 +201,10 @@ mod tests {
         RequestId { client, sequence, lowest_unanswered: sequence }
     }
 
-    fn count_up(state: &State<'_>) -> Result<Plan<DeleteResponse>, Failure> {
-        let found = state.number(b"count")?;
-        let value = found.as_ref().map_or(0, |found| found.record) + 1;
-        let mut command = Command::new();
-        command.put_if(&b"count"[..], encode(&NumberRecord { value }), unchanged(found.as_ref()));
-        Ok(Plan { command, reply: DeleteResponse::default() })
+    fn count_up(session: &mut StoreSession) -> Result<DeleteResponse, Failure> {
+        let value = State(session).number(b"count")?.map_or(0, |found| found.record) + 1;
+        session.put(&b"count"[..], encode(&NumberRecord { value }));
+        Ok(DeleteResponse::default())
     }
 
     fn count(ledger: &Ledger) -> u64 {

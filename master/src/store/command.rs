@@ -54,6 +54,11 @@ impl Command {
         self.operations.is_empty()
     }
 
+    /// Adds the operations of another command behind these.
+    pub(crate) fn extend(&mut self, other: Self) {
+        self.operations.extend(other.operations);
+    }
+
     pub(crate) fn into_operations(self) -> Vec<Operation> {
         self.operations
     }

@@ -13,7 +13,7 @@ use crate::nodes::Nodes;
 use crate::records::GarbageRecord;
 use crate::sessions::Sessions;
 use crate::state::{State, encode};
-use crate::store::{Command, CommitError, Expected};
+use crate::store::{Expected, StoreSession};
 
 /// Nodes that one segment can have been written to, replacements included.
 const NODES_LIMIT: usize = 1024;
@@ -79,37 +79,29 @@ impl Aborter {
                 places.push(place);
             }
         }
-        while let Some((command, read_at)) = self.plan(&request, &places)? {
-            match self.ledger.commit(command).await {
-                Ok(_) => break,
-                Err(CommitError::ConditionFailed { .. }) => self.ledger.wait_past(read_at).await?,
-                Err(error) => return Err(error.into()),
-            }
-        }
+        self.ledger.transact(|session| plan_abort(session, &request, &places)).await?;
         self.table.remove(request.transaction);
         Ok(())
     }
+}
 
-    /// The command, or nothing if the segment is committed or aborted already.
-    fn plan(&self, request: &AbortRequest, places: &[ChunkPlace]) -> Result<Option<(Command, u64)>, Failure> {
-        let view = self.ledger.view()?;
-        let state = State(view.as_ref());
-        let session = request.transaction.session;
-        if state.session(session)?.is_none() {
-            return Err(Refusal::SessionExpired { session: session.to_string() }.into());
-        }
-        let mark = keys::aborted(session, request.segment);
-        if state.exists(&mark)? || state.exists(&keys::segment(request.segment))? {
-            return Ok(None);
-        }
-        let mut command = Command::new();
-        command.require(keys::session(session), Expected::Present);
-        command.require(keys::segment(request.segment), Expected::Absent);
-        command.put_if(mark, encode(&GarbageRecord::default()), Expected::Absent);
-        if !places.is_empty() {
-            let record = garbage_record(places.iter().copied());
-            command.put_if(keys::garbage(request.segment), encode(&record), Expected::Absent);
-        }
-        Ok(Some((command, view.applied_index())))
+/// Marks the segment aborted and its chunks garbage; nothing if it is committed or aborted already.
+fn plan_abort(session: &mut StoreSession, request: &AbortRequest, places: &[ChunkPlace]) -> Result<(), Failure> {
+    let client = request.transaction.session;
+    if State(session.view()).session(client)?.is_none() {
+        return Err(Refusal::SessionExpired { session: client.to_string() }.into());
     }
+    let mark = keys::aborted(client, request.segment);
+    let state = State(session);
+    if state.exists(&mark)? || state.exists(&keys::segment(request.segment))? {
+        return Ok(());
+    }
+    session.require(keys::session(client), Expected::Present);
+    session.put(mark, encode(&GarbageRecord::default()));
+    if !places.is_empty() {
+        let garbage = keys::garbage(request.segment);
+        session.require(garbage.clone(), Expected::Absent);
+        session.put(garbage, encode(&garbage_record(places.iter().copied())));
+    }
+    Ok(())
 }
