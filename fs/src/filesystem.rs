@@ -29,7 +29,7 @@ pub use attributes::{AttributeChange, FileAttributes};
 pub use blob_store::{BlobStore, Capacity, OpenBlob, OpenSegment};
 pub use client_store::ClientBlob;
 pub use error::FsError;
-pub use file_system::{Created, Drained, FileSystem, LostFile, NameCache, OpenMode, Opened};
+pub use file_system::{CopyRange, Created, Drained, FileSystem, LostFile, NameCache, OpenMode, Opened};
 pub use inode::Inode;
 pub use listing::DirectoryEntry;
 pub use options::FileSystemOptions;

@@ -1,5 +1,6 @@
 use std::path::{Path, PathBuf};
 
+use cairn_codec::Layout;
 use cairn_proto::records::{Key, KeyEntry};
 use clap::Args;
 use serde::Serialize;
@@ -22,12 +23,23 @@ pub(crate) struct PutArguments {
     /// Key to store it under [default: the file's name]
     key: Option<String>,
 
+    /// Data and code chunks of the blob [default: the cluster's layout]
+    #[arg(long, value_name = "N+M")]
+    layout: Option<Layout>,
+
     /// Print what was stored as a JSON object
     #[arg(long)]
     json: bool,
 
     #[command(flatten)]
     cluster: ClusterArguments,
+}
+
+/// Where a file goes, and how it is cut and coded there.
+struct Destination<'a> {
+    client: &'a Client,
+    key: &'a Key,
+    layout: Option<Layout>,
 }
 
 /// What `put --json` prints.
@@ -48,7 +60,8 @@ impl PutArguments {
         let mut source = PutSource::open(&self.file).await?;
         let client = self.cluster.connect("put").await?;
         let mut progress = Progress::new(key.as_str(), source.size_bytes());
-        let stored = store(&client, &key, &mut source, &mut progress).await;
+        let to = Destination { client: &client, key: &key, layout: self.layout };
+        let stored = to.store(&mut source, &mut progress).await;
         drop(progress);
         client.close().await;
         let entry = stored?;
@@ -78,43 +91,36 @@ fn key(file: &Path, given: Option<&str>) -> Result<Key, Failure> {
     Ok(Key::try_from(text)?)
 }
 
-/// Stores the source. A source that can be read again is, once, when the targets it was sent to are lost.
-async fn store(
-    client: &Client,
-    key: &Key,
-    source: &mut PutSource,
-    progress: &mut Progress,
-) -> Result<KeyEntry, Failure> {
-    match store_once(client, key, source, progress).await {
-        Err(Failure::Client(error)) if is_worth_another_start(&error) && source.can_restart() => {
-            console::message(format_args!("cairn: put {key}: {error}: starting again from the beginning"));
-            source.restart().await?;
-            progress.restart();
-            store_once(client, key, source, progress).await
+impl Destination<'_> {
+    /// Stores the source. A source that can be read again is, once, when the targets it was sent to are lost.
+    async fn store(&self, source: &mut PutSource, progress: &mut Progress) -> Result<KeyEntry, Failure> {
+        match self.store_once(source, progress).await {
+            Err(Failure::Client(error)) if is_worth_another_start(&error) && source.can_restart() => {
+                let key = self.key;
+                console::message(format_args!("cairn: put {key}: {error}: starting again from the beginning"));
+                source.restart().await?;
+                progress.restart();
+                self.store_once(source, progress).await
+            }
+            result => result,
         }
-        result => result,
+    }
+
+    async fn store_once(&self, source: &mut PutSource, progress: &mut Progress) -> Result<KeyEntry, Failure> {
+        let mut writer = self.client.writer(self.key.clone(), Precondition::None, self.layout);
+        match copy(source, &mut writer, progress).await {
+            Ok(()) => Ok(writer.commit(source.attributes()).await?),
+            Err(failure) => {
+                writer.abort().await;
+                Err(failure)
+            }
+        }
     }
 }
 
 /// Whether what was sent is lost, and sending it again may go better: other nodes are chosen then.
 fn is_worth_another_start(error: &ClientError) -> bool {
     matches!(error, ClientError::TargetsLost { .. } | ClientError::SessionLost { .. })
-}
-
-async fn store_once(
-    client: &Client,
-    key: &Key,
-    source: &mut PutSource,
-    progress: &mut Progress,
-) -> Result<KeyEntry, Failure> {
-    let mut writer = client.writer(key.clone(), Precondition::None, None);
-    match copy(source, &mut writer, progress).await {
-        Ok(()) => Ok(writer.commit(source.attributes()).await?),
-        Err(failure) => {
-            writer.abort().await;
-            Err(failure)
-        }
-    }
 }
 
 async fn copy(source: &mut PutSource, writer: &mut BlobWriter, progress: &mut Progress) -> Result<(), Failure> {

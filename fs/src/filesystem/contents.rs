@@ -55,7 +55,7 @@ pub(super) struct Contents<S: BlobStore> {
     segment: Option<S::Segment>,
     next_open_row: u64,
     partial: Option<u64>,
-    /// Reads the rows that are sealed: the blob of the last commit.
+    /// Reads the rows that are sealed: the blob of the last commit, or that they are shared with.
     source: Option<Arc<S::Blob>>,
     /// The blob of the last commit.
     committed: Option<BlobId>,
@@ -194,15 +194,26 @@ impl<S: BlobStore> Contents<S> {
         self.source = None;
     }
 
-    /// Opens the blob of the last commit, so that its rows stay readable whatever happens to the key.
+    /// Opens the blob that has the sealed rows, so that they stay readable whatever happens to its key.
     pub(super) async fn hold_source(&mut self, target: &Target) -> Result<Option<Arc<S::Blob>>, FsError> {
-        let Some(committed) = self.committed else { return Ok(None) };
-        if self.source.is_none() {
-            let blob = self.store.open(&target.key).await?;
-            let blob = blob.filter(|blob| blob.entry().blob == committed);
-            self.source = Some(Arc::new(blob.ok_or_else(|| replaced(&target.key))?));
-        }
+        let (None, Some(committed)) = (&self.source, self.committed) else { return Ok(self.source.clone()) };
+        let blob = self.store.open(&target.key).await?;
+        let blob = blob.filter(|blob| blob.entry().blob == committed);
+        self.source = Some(Arc::new(blob.ok_or_else(|| replaced(&target.key))?));
         Ok(self.source.clone())
+    }
+
+    /// Makes an empty file the same as `blob`, which shares its rows: no byte moves.
+    pub(super) async fn share(&mut self, blob: Arc<S::Blob>) {
+        self.clear().await;
+        if let Some(layout) = blob.layout().filter(|layout| *layout != self.layout) {
+            self.abort_segment().await;
+            self.layout = layout;
+        }
+        self.rows = RowMap::of_extents(&blob.extents());
+        self.size_bytes = blob.entry().size_bytes;
+        self.digest = blob.digest();
+        self.source = Some(blob);
     }
 
     /// Layout of its rows, if it has any: a further segment must have the same.

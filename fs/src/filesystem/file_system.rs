@@ -2,6 +2,7 @@
 
 mod attribute_operations;
 mod closing;
+mod copying;
 mod input_output;
 mod names;
 mod opening;
@@ -26,6 +27,7 @@ use super::session_table::SessionTable;
 use super::{FsError, Inode};
 
 pub use closing::{Drained, LostFile};
+pub use copying::CopyRange;
 pub use opening::{Created, OpenMode, Opened};
 
 /// How long the cluster's capacity is taken as known.

@@ -2,6 +2,7 @@
 
 mod bounds;
 mod commands;
+mod copies;
 mod directory;
 mod faults;
 mod kernel;

@@ -21,7 +21,7 @@ use fuser::{
 use tokio::sync::watch;
 
 use super::request_runner::{RequestRunner, Subject};
-use crate::filesystem::{AttributeChange, BlobStore, FileSystem, FsError, Inode, OpenMode};
+use crate::filesystem::{AttributeChange, BlobStore, CopyRange, FileSystem, FsError, Inode, OpenMode};
 use agreement::agree;
 use answers::{answer_attributes, answer_capacity, errno, page_flags};
 
@@ -295,19 +295,20 @@ impl<S: BlobStore> Filesystem for Adapter<S> {
 
     fn copy_file_range(
         &self,
-        _: &Request,
-        _: INodeNo,
-        _: FileHandle,
-        _: u64,
-        _: INodeNo,
-        _: FileHandle,
-        _: u64,
-        _: u64,
-        _: CopyFileRangeFlags,
+        request: &Request,
+        _inode_in: INodeNo,
+        handle_in: FileHandle,
+        offset_in: u64,
+        inode_out: INodeNo,
+        handle_out: FileHandle,
+        offset_out: u64,
+        length: u64,
+        _flags: CopyFileRangeFlags,
         reply: ReplyWrite,
     ) {
-        // The kernel then reads and writes.
-        reply.error(Errno::ENOSYS);
+        let range =
+            CopyRange { from: handle_in.0, from_offset: offset_in, to: handle_out.0, to_offset: offset_out, length };
+        self.copy_bytes(inode_out, range, request.uid() != 0, reply);
     }
 
     fn ioctl(

@@ -64,6 +64,11 @@ const ROWS: &[Row] = &[
         "truncate -s 5M h; printf x | dd of=h bs=1 seek=3000000 conv=notrunc status=none; cp --sparse=always h f; md5sum < f",
     ),
     row("copy within", "seq 100000 > f; cp f g; cmp f g && echo same"),
+    row("copy within over an existing file", "seq 100000 > f; seq 7 > g; cp f g; echo more >> g; md5sum f g"),
+    row(
+        "copy within from a file that is written",
+        "exec 3> f; seq 50000 >&3; cp f g; echo more >&3; cp f h; exec 3>&-; md5sum f g h",
+    ),
     row(
         "copy with attributes",
         "echo a > f; chmod 640 f; touch -d '2001-02-03 04:05:06 UTC' f; cp -p f g; stat -c '%a %Y' g",

@@ -1,5 +1,7 @@
 //! Reading, writing and changing the attributes of a session.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 
 use super::{AttributeChange, BlobStore, ClientError, FsError, SessionState, touched, without_privileges};
@@ -25,6 +27,25 @@ impl<S: BlobStore> SessionState<S> {
         self.begin_change();
         let written = self.contents.write(&self.target, offset, data).await;
         self.end_change(written).await
+    }
+
+    /// Makes an empty file a copy of `blob` that shares its rows; `false`: it is not empty, and nothing was done.
+    pub(in super::super) async fn share(
+        &mut self,
+        blob: Arc<S::Blob>,
+        drops_privileges: bool,
+    ) -> Result<bool, FsError> {
+        self.check()?;
+        if self.contents.size_bytes() != 0 {
+            return Ok(false);
+        }
+        if drops_privileges {
+            self.attributes = without_privileges(self.attributes);
+        }
+        self.begin_change();
+        self.contents.share(blob).await;
+        self.end_change(Ok(())).await?;
+        Ok(true)
     }
 
     /// Changes the length. An explicit wish: an empty file is then committed at its next flush.

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use cairn_codec::Layout;
 
 use crate::filesystem::fake_store::FakeStore;
-use crate::filesystem::{AttributeChange, FileAttributes, FileSystem, FileSystemOptions, FsError, OpenMode};
+use crate::filesystem::{AttributeChange, CopyRange, FileAttributes, FileSystem, FileSystemOptions, FsError, OpenMode};
 
 /// Bytes of a row in tests: two cells.
 pub(super) const ROW: usize = 2 * CELL;
@@ -135,6 +135,26 @@ impl Kernel {
         let written = self.write(handle, 0, data).await;
         let closed = self.close(handle).await;
         written.and(closed)
+    }
+
+    /// What `copy_file_range` moves from the start of one open file to the start of another, reading and writing where
+    /// the file system leaves it to the kernel.
+    pub(super) async fn copy(&self, from: u64, to: u64) -> Result<(), FsError> {
+        let range = CopyRange { from, from_offset: 0, to, to_offset: 0, length: u64::MAX };
+        match self.files.copy(range, false).await? {
+            Some(_) => Ok(()),
+            None => self.write(to, 0, &self.read(from).await?).await,
+        }
+    }
+
+    /// `cp from to`.
+    pub(super) async fn cp(&self, from: &str, to: &str) -> Result<(), FsError> {
+        let source = self.open(from, READ).await?;
+        let target = self.open(to, TRUNCATE).await?;
+        let copied = self.copy(source, target).await;
+        let closed = self.close(target).await;
+        self.close(source).await?;
+        copied.and(closed)
     }
 
     /// `ls`.

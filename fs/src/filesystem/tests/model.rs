@@ -22,6 +22,7 @@ enum Step {
     Close,
     Unlink,
     Rename,
+    Copy,
     Check,
 }
 
@@ -53,6 +54,7 @@ fn step() -> impl Strategy<Value = (usize, Step)> {
         2 => Just(Step::Close),
         1 => Just(Step::Unlink),
         1 => Just(Step::Rename),
+        2 => Just(Step::Copy),
         2 => Just(Step::Check),
     ];
     (0..NAMES.len(), kind)
@@ -83,6 +85,7 @@ impl Run {
                 }
             }
             Step::Rename => self.rename(index).await?,
+            Step::Copy => self.copy(index).await,
             Step::Check => {}
         }
         self.check().await
@@ -144,6 +147,20 @@ impl Run {
         let Some((handle, _)) = file.writer.take() else { return };
         self.kernel.close(handle).await.unwrap();
         file.elsewhere = file.here.clone();
+    }
+
+    /// Copies the file over the start of the other one, which is open for writing.
+    async fn copy(&mut self, index: usize) {
+        let to = 1 - index;
+        let (Some(bytes), Some((handle, false))) = (self.files[index].here.clone(), self.files[to].writer) else {
+            return;
+        };
+        let source = self.kernel.open(NAMES[index], READ).await.unwrap();
+        self.kernel.copy(source, handle).await.unwrap();
+        self.kernel.close(source).await.unwrap();
+        let Some(target) = &mut self.files[to].here else { return };
+        target.resize(target.len().max(bytes.len()), 0);
+        target[..bytes.len()].copy_from_slice(&bytes);
     }
 
     async fn rename(&mut self, index: usize) -> Result<(), TestCaseError> {

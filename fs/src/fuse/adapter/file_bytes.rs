@@ -1,9 +1,9 @@
 use bytes::Bytes;
-use fuser::{FileHandle, INodeNo, ReplyData, ReplyWrite};
+use fuser::{Errno, FileHandle, INodeNo, ReplyData, ReplyWrite};
 
 use super::Adapter;
 use super::answers::errno;
-use crate::filesystem::{BlobStore, FsError};
+use crate::filesystem::{BlobStore, CopyRange, FsError};
 
 /// Writes up to this are done on the thread that read them, if nothing is in their way.
 const INLINE_WRITE_LIMIT_BYTES: usize = 64 << 10;
@@ -41,5 +41,18 @@ impl<S: BlobStore> Adapter<S> {
         } else {
             self.runner.run_in_task(subject, operation, answer);
         }
+    }
+
+    /// Where bytes would have to move, the kernel is told to do that itself.
+    pub(super) fn copy_bytes(&self, inode: INodeNo, range: CopyRange, drops_privileges: bool, reply: ReplyWrite) {
+        let files = self.files.clone();
+        // An answer has 32 bits for its length.
+        let range = CopyRange { length: range.length.min(u64::from(u32::MAX)), ..range };
+        let operation = async move { files.copy(range, drops_privileges).await };
+        self.runner.run(Self::on_inode("copy_file_range", inode), operation, move |copied| match copied {
+            Ok(Some(copied)) => reply.written(u32::try_from(copied).expect("no more than was asked for")),
+            Ok(None) => reply.error(Errno::EOPNOTSUPP),
+            Err(error) => reply.error(errno(&error)),
+        });
     }
 }
