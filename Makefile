@@ -9,7 +9,7 @@ CARGO_OPTIONS := --release --workspace --locked
 PROGRAMS := $(CARGO_TARGET_DIR)/release
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo test sim verify bench bench-kv fmt fix
+.PHONY: help setup build demo test sim verify bench bench-kv bench-keys fmt fix
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -41,6 +41,9 @@ bench: build ## measure the codec alone and a mount, with the page cache dropped
 
 bench-kv: build ## measure the key-value service beside etcd's (installs etcd-server if it is missing)
 	$(PROGRAMS)/cairn-bench kv --peer etcd $(BENCH)
+
+bench-keys: build ## measure the listing of up to a million keys through a mount (needs root)
+	$(PROGRAMS)/cairn-bench keys $(BENCH)
 
 fmt: ## format the source
 	cargo fmt --all

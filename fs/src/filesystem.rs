@@ -8,6 +8,7 @@ mod contents;
 mod current_row;
 mod errno;
 mod error;
+mod extended_attributes;
 #[cfg(test)]
 pub(crate) mod fake_store;
 mod file_name;
@@ -26,10 +27,11 @@ mod session_table;
 mod tests;
 
 pub use attributes::{AttributeChange, FileAttributes};
-pub use blob_store::{BlobStore, Capacity, OpenBlob, OpenSegment};
+pub use blob_store::{BlobStore, Capacity, OpenBlob, OpenSegment, Placement};
 pub use client_store::ClientBlob;
 pub use error::FsError;
+pub use extended_attributes::NAMES as EXTENDED_ATTRIBUTES;
 pub use file_system::{CopyRange, Created, Drained, FileSystem, LostFile, NameCache, OpenMode, Opened};
 pub use inode::Inode;
 pub use listing::DirectoryEntry;
-pub use options::FileSystemOptions;
+pub use options::{FileSystemOptions, KilledWriter};

@@ -57,6 +57,7 @@ impl<S: BlobStore> Mount<S> {
             files: files.clone(),
             runner: RequestRunner::new(Handle::current(), options.deadline),
             ended: ended_sender,
+            shows_extended_attributes: options.shows_extended_attributes,
         };
         let place = path.to_path_buf();
         let mounting = tokio::task::spawn_blocking(move || {

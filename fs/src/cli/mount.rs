@@ -35,7 +35,7 @@ pub(crate) struct MountArguments {
     /// Folder to mount at
     path: PathBuf,
 
-    /// `allow_other`, `layout=N+M`, `cache_size=SIZE`, `write_memory=SIZE`
+    /// `allow_other`, `layout=N+M`, `cache_size=SIZE`, `write_memory=SIZE`, `on_killed_writer=commit|abort`, `xattrs`
     #[arg(short, value_name = "OPTIONS", value_delimiter = ',')]
     options: Vec<MountOption>,
 
@@ -104,7 +104,10 @@ impl MountArguments {
                 MountOption::CacheSize(size) => options.cache_bytes = in_memory(size.as_u64()),
                 MountOption::WriteMemory(size) => options.write_memory_bytes = in_memory(size.as_u64()),
                 MountOption::Layout(layout) => options.layout = Some(*layout),
-                MountOption::AllowOther | MountOption::WithoutMeaning => {}
+                MountOption::AllowOther
+                | MountOption::OnKilledWriter(_)
+                | MountOption::Attributes
+                | MountOption::WithoutMeaning => {}
             }
         }
         Ok(Client::connect(options).await?)
@@ -116,6 +119,8 @@ impl MountArguments {
             match option {
                 MountOption::AllowOther => options.allow_other = true,
                 MountOption::Layout(layout) => options.files.layout = Some(*layout),
+                MountOption::OnKilledWriter(becomes) => options.files.killed_writer = *becomes,
+                MountOption::Attributes => options.shows_extended_attributes = true,
                 MountOption::CacheSize(_) | MountOption::WriteMemory(_) | MountOption::WithoutMeaning => {}
             }
         }

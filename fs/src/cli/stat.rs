@@ -173,8 +173,9 @@ fn spare_line(spare: i64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::chunk_status::{ChunkState, ChunkStatus};
+    use super::chunk_status::ChunkStatus;
     use super::{BlobStatus, ExtentStatus, Keeper};
+    use crate::client::ChunkState;
 
     #[test]
     fn the_fields_that_programs_read_are_these() {

@@ -3,11 +3,11 @@ use std::sync::Arc;
 
 use cairn_codec::Layout;
 use cairn_proto::ids::{NodeId, SegmentId};
-use cairn_proto::records::{Blob, Key, KeyEntry, Node, Segment};
+use cairn_proto::records::{Blob, Chunk, Key, KeyEntry, Node, Segment};
 use cairn_proto::wire;
 
 use super::open_segments::OpenSegments;
-use super::{ClientError, wire_layout};
+use super::{ChunkState, ClientError, wire_layout};
 
 const PEER: &str = "master";
 
@@ -72,6 +72,15 @@ impl FoundBlob {
     /// A node that keeps chunks of it, if it is still registered.
     pub fn node(&self, id: NodeId) -> Option<&Node> {
         self.nodes.get(&id)
+    }
+
+    /// What became of a chunk of it, as far as the masters knew when it was looked up.
+    pub fn chunk_state(&self, chunk: &Chunk) -> ChunkState {
+        let node = chunk.place.and_then(|place| {
+            let node = self.node(place.node)?;
+            (node.incarnation == place.incarnation).then_some(node.state)
+        });
+        ChunkState::of(chunk, node)
     }
 
     /// `known` is the entry of a blob that is looked up again by its id.

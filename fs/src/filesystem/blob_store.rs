@@ -20,6 +20,17 @@ pub struct Capacity {
     pub keys: u64,
 }
 
+/// Where the chunks of a blob are that nodes keep.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Placement {
+    /// Names of the nodes, each once.
+    pub nodes: Vec<String>,
+    /// Its chunks.
+    pub chunks: usize,
+    /// Those that cannot be read now.
+    pub unreadable: usize,
+}
+
 /// The store of blobs under the file system: the client of a cluster, or a model of it in tests.
 pub trait BlobStore: Send + Sync + 'static {
     /// A segment being written.
@@ -85,6 +96,8 @@ pub trait OpenBlob: Send + Sync + 'static {
     fn extents(&self) -> Vec<Extent>;
     /// Layout of its extents; `None` for an empty blob.
     fn layout(&self) -> Option<Layout>;
+    /// Where its chunks are.
+    fn placement(&self) -> Placement;
     /// Sum of its rows' digests.
     fn digest(&self) -> Digest;
     /// The bytes of `[offset, offset + length)`, cut off at its end.

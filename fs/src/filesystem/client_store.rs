@@ -1,13 +1,14 @@
 //! The client library as the store under the file system.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use cairn_codec::{Digest, Layout};
 use cairn_proto::ids::{BlobId, SegmentId};
-use cairn_proto::records::{Attributes, Extent, Key, KeyEntry, Segment};
+use cairn_proto::records::{Attributes, Chunk, Extent, Key, KeyEntry, Segment};
 
-use super::blob_store::{BlobStore, Capacity, OpenBlob, OpenSegment};
+use super::blob_store::{BlobStore, Capacity, OpenBlob, OpenSegment, Placement};
 use crate::client::{BlobCommit, BlobReader, Client, ClientError, FoundBlob, ListPage, Precondition, SegmentWriter};
 
 /// A committed blob and the reader of one handle.
@@ -106,6 +107,15 @@ impl OpenBlob for ClientBlob {
 
     fn layout(&self) -> Option<Layout> {
         self.found.layout().copied()
+    }
+
+    fn placement(&self) -> Placement {
+        let on_nodes = self.found.segments().iter().filter(|segment| segment.contents.is_none());
+        let chunks: Vec<&Chunk> = on_nodes.flat_map(|segment| &segment.chunks).collect();
+        let places = chunks.iter().filter_map(|chunk| self.found.node(chunk.place?.node));
+        let nodes: BTreeSet<String> = places.map(|node| node.name.clone()).collect();
+        let unreadable = chunks.iter().filter(|chunk| !self.found.chunk_state(chunk).can_be_read()).count();
+        Placement { nodes: nodes.into_iter().collect(), chunks: chunks.len(), unreadable }
     }
 
     fn digest(&self) -> Digest {

@@ -15,6 +15,8 @@ impl From<&FsError> for Errno {
             FsError::InvalidName { .. } | FsError::InvalidArgument { .. } => Self::EINVAL,
             FsError::NotPermitted { .. } => Self::EPERM,
             FsError::Unsupported { .. } => Self::EOPNOTSUPP,
+            FsError::NoAttribute => Self::ENODATA,
+            FsError::WriterKilled { .. } => Self::ECANCELED,
             FsError::TooLarge { .. } => Self::EFBIG,
             FsError::BadHandle => Self::EBADF,
             FsError::IsDirectory => Self::EISDIR,

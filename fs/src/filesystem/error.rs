@@ -38,6 +38,15 @@ pub enum FsError {
         /// What was asked for.
         what: &'static str,
     },
+    /// A file without such an extended attribute.
+    #[error("no such attribute")]
+    NoAttribute,
+    /// The process that wrote the file was killed, and the mount keeps nothing of such files.
+    #[error("signal {signal} killed the writer; what it wrote since the last commit is given up")]
+    WriterKilled {
+        /// The signal.
+        signal: u32,
+    },
     /// An argument without meaning.
     #[error("{why}")]
     InvalidArgument {
@@ -96,6 +105,6 @@ impl FsError {
     /// Whether it is no failure but an everyday answer, which goes into no log.
     #[must_use]
     pub fn is_ordinary(&self) -> bool {
-        matches!(self, Self::NotFound | Self::Exists | Self::LookAgain)
+        matches!(self, Self::NotFound | Self::Exists | Self::LookAgain | Self::NoAttribute)
     }
 }

@@ -10,7 +10,7 @@ use cairn_proto::records::{Attributes, Chunk, Extent, Key, KeyEntry, Segment};
 use cairn_proto::wire;
 use parking_lot::Mutex;
 
-use super::blob_store::{BlobStore, Capacity, OpenBlob, OpenSegment};
+use super::blob_store::{BlobStore, Capacity, OpenBlob, OpenSegment, Placement};
 use crate::client::{BlobCommit, ClientError, ListPage, Precondition};
 
 /// What a fault can be put on.
@@ -388,6 +388,11 @@ impl OpenBlob for FakeBlob {
 
     fn layout(&self) -> Option<Layout> {
         (!self.stored.extents.is_empty()).then(|| self.store.0.lock().layout)
+    }
+
+    fn placement(&self) -> Placement {
+        let chunks = self.layout().map_or(0, |layout| layout.chunks());
+        Placement { nodes: (1..=chunks).map(|node| format!("node-{node}")).collect(), chunks, unreadable: 0 }
     }
 
     fn digest(&self) -> Digest {

@@ -7,6 +7,16 @@ const INODE_LIMIT: usize = 200_000;
 /// Permissions of the directory.
 const DIRECTORY_MODE: u32 = 0o755;
 
+/// What becomes of what a process wrote that a signal ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum KilledWriter {
+    /// It is committed as far as it came, with the signal on record.
+    #[default]
+    Commits,
+    /// It is given up: the key keeps its last commit.
+    Aborts,
+}
+
 /// How a [`super::FileSystem`] is set up.
 #[derive(Debug, Clone)]
 pub struct FileSystemOptions {
@@ -16,6 +26,8 @@ pub struct FileSystemOptions {
     pub row_memory_bytes: usize,
     /// Inodes above which the kernel is asked to forget the oldest.
     pub inode_limit: usize,
+    /// What becomes of a file whose writer is killed.
+    pub killed_writer: KilledWriter,
     /// Owner of the directory.
     pub uid: u32,
     /// Group of the directory.
@@ -30,6 +42,7 @@ impl Default for FileSystemOptions {
             layout: None,
             row_memory_bytes: ROW_MEMORY_BYTES,
             inode_limit: INODE_LIMIT,
+            killed_writer: KilledWriter::default(),
             uid: nix::unistd::getuid().as_raw(),
             gid: nix::unistd::getgid().as_raw(),
             directory_mode: DIRECTORY_MODE,

@@ -2,6 +2,7 @@
 
 mod agreement;
 mod answers;
+mod extended_attributes;
 mod file_bytes;
 mod listing;
 mod names;
@@ -30,6 +31,7 @@ pub(super) struct Adapter<S: BlobStore> {
     pub(super) files: Arc<FileSystem<S>>,
     pub(super) runner: RequestRunner,
     pub(super) ended: watch::Sender<bool>,
+    pub(super) shows_extended_attributes: bool,
 }
 
 impl<S: BlobStore> Adapter<S> {
@@ -271,13 +273,12 @@ impl<S: BlobStore> Filesystem for Adapter<S> {
         reply.error(errno(&FsError::Unsupported { what: "an extended attribute" }));
     }
 
-    fn getxattr(&self, _: &Request, _: INodeNo, _: &OsStr, _: u32, reply: ReplyXattr) {
-        // The kernel remembers this answer and asks never again.
-        reply.error(Errno::ENOSYS);
+    fn getxattr(&self, _: &Request, inode: INodeNo, name: &OsStr, size: u32, reply: ReplyXattr) {
+        self.extended_attribute(inode, name, size, reply);
     }
 
-    fn listxattr(&self, _: &Request, _: INodeNo, _: u32, reply: ReplyXattr) {
-        reply.error(Errno::ENOSYS);
+    fn listxattr(&self, _: &Request, inode: INodeNo, size: u32, reply: ReplyXattr) {
+        self.extended_attribute_names(inode, size, reply);
     }
 
     fn removexattr(&self, _: &Request, _: INodeNo, _: &OsStr, reply: ReplyEmpty) {

@@ -10,6 +10,8 @@ const DEADLINE: Duration = Duration::from_secs(30);
 pub struct MountOptions {
     /// Let other users in; file permissions then count.
     pub allow_other: bool,
+    /// Extended attributes tell what a file is in the store. The kernel then asks for attributes at every write, too.
+    pub shows_extended_attributes: bool,
     /// How long a program waits for one request.
     pub deadline: Duration,
     /// The file system under the mount: layout of new files, memory, owner of the directory.
@@ -18,6 +20,11 @@ pub struct MountOptions {
 
 impl Default for MountOptions {
     fn default() -> Self {
-        Self { allow_other: false, deadline: DEADLINE, files: FileSystemOptions::default() }
+        Self {
+            allow_other: false,
+            shows_extended_attributes: false,
+            deadline: DEADLINE,
+            files: FileSystemOptions::default(),
+        }
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! Without /dev/fuse these tests fail, unless `CAIRN_NO_FUSE=1` is set.
 
-use std::ffi::CString;
+use std::ffi::{CStr, CString};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::process::Output;
@@ -15,6 +15,7 @@ use tempfile::TempDir;
 use super::{Mount, MountOptions};
 use crate::client::ClientError;
 use crate::filesystem::fake_store::{Call, FakeStore};
+use crate::filesystem::{FileSystemOptions, KilledWriter};
 
 struct Mounted {
     mount: Mount<FakeStore>,
@@ -23,12 +24,16 @@ struct Mounted {
 }
 
 async fn mounted() -> Option<Mounted> {
+    mounted_with(MountOptions::default()).await
+}
+
+async fn mounted_with(options: MountOptions) -> Option<Mounted> {
     if std::env::var_os("CAIRN_NO_FUSE").is_some_and(|value| value == "1") {
         return None;
     }
     let store = FakeStore::new(Layout::new(2, 1, 4096, 1 << 20).unwrap());
     let directory = tempfile::tempdir().unwrap();
-    let mount = Mount::new(store.clone(), MountOptions::default(), directory.path()).await.unwrap();
+    let mount = Mount::new(store.clone(), options, directory.path()).await.unwrap();
     Some(Mounted { mount, store, directory })
 }
 
@@ -154,6 +159,19 @@ async fn s35_the_access_time_is_not_kept() {
     mounted.unmount().await;
 }
 
+/// The value of an extended attribute, read as programs do: first its length, then so many bytes.
+#[allow(unsafe_code)]
+fn read_attribute(path: &Path, name: &CStr) -> nix::Result<String> {
+    let path = CString::new(path.as_os_str().as_bytes()).unwrap();
+    // SAFETY: both strings end in a zero byte and live until the call is over; nothing is written without room.
+    let length = unsafe { getxattr(path.as_ptr(), name.as_ptr(), std::ptr::null_mut(), 0) };
+    let mut value = vec![0_u8; usize::try_from(nix::errno::Errno::result(length)?).unwrap()];
+    // SAFETY: as above, and the buffer is as long as is said.
+    let read = unsafe { getxattr(path.as_ptr(), name.as_ptr(), value.as_mut_ptr().cast(), value.len()) };
+    assert_eq!(nix::errno::Errno::result(read)?, length);
+    Ok(String::from_utf8(value).unwrap())
+}
+
 /// What setting, reading and removing an extended attribute of a file say.
 #[allow(unsafe_code)]
 fn try_extended_attributes(path: &Path) -> [nix::Result<()>; 3] {
@@ -200,6 +218,49 @@ async fn failures_reach_the_program() {
     mounted.store.fail_next(Call::Begin, nodes);
     mounted.fails("cp /etc/passwd b", "No route to host").await;
     assert_eq!(mounted.succeeds("ls").await, "");
+    mounted.unmount().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn s23_a_killed_writer_is_committed_or_given_up_as_the_mount_was_told() {
+    for (killed_writer, left) in [(KilledWriter::Commits, "part\n"), (KilledWriter::Aborts, "whole\n")] {
+        let files = FileSystemOptions { killed_writer, ..FileSystemOptions::default() };
+        let Some(mounted) = mounted_with(MountOptions { files, ..MountOptions::default() }).await else { return };
+        mounted.succeeds("echo whole > f").await;
+        mounted.shell("bash -c 'echo part; kill -9 $$' > f").await;
+        assert_eq!(mounted.succeeds("cat f").await, left);
+        assert_eq!(mounted.elsewhere("f").as_deref(), Some(left));
+        let lost = mounted.mount.unmount().await.unwrap().lost;
+        assert_eq!(lost.len(), usize::from(killed_writer == KilledWriter::Aborts), "{lost:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn s45_cp_within_the_mount_moves_no_byte() {
+    let Some(mounted) = mounted().await else { return };
+    mounted.succeeds("seq 20000 > f").await;
+    let before = mounted.store.calls(Call::WriteRow);
+    mounted.succeeds("cp f g; cmp f g").await;
+    assert_eq!(mounted.store.calls(Call::WriteRow), before);
+    assert_eq!(mounted.elsewhere("f"), mounted.elsewhere("g"));
+    mounted.unmount().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn s46_extended_attributes_are_shown_where_the_mount_was_told_to() {
+    let options = MountOptions { shows_extended_attributes: true, ..MountOptions::default() };
+    let Some(mounted) = mounted_with(options).await else { return };
+    mounted.succeeds("seq 20000 > f").await;
+    let path = mounted.directory.path().join("f");
+    let read = tokio::task::spawn_blocking(move || {
+        let values =
+            [c"user.cairn.layout", c"user.cairn.health", c"user.other"].map(|name| read_attribute(&path, name));
+        (values, try_extended_attributes(&path))
+    });
+    let (values, [set, _, removed]) = read.await.unwrap();
+    let text = |text: &str| Ok(text.to_owned());
+    assert_eq!(values, [text("2+1"), text("all of 3 chunks can be read"), Err(nix::errno::Errno::ENODATA)]);
+    assert_eq!([set, removed], [Err(nix::errno::Errno::EOPNOTSUPP); 2]);
     mounted.unmount().await;
 }
 

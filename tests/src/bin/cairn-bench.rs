@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use cairn_tests::bench::{Amount, ComparisonOptions, DropPageCache, Figure, WorkError, compare, work};
+use cairn_tests::bench::{KeysError, KeysFigures, KeysOptions, measure_keys};
 use cairn_tests::bench::{KvError, KvOptions, Measurement, compare_kv};
 use cairn_tests::binary::profile_directory;
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -48,6 +49,15 @@ enum Command {
     },
     /// The key-value service of new dev clusters, and of a peer
     Kv(KvArguments),
+    /// Very many keys: making them, and listing them through a mount
+    Keys {
+        /// Numbers of keys
+        #[arg(long, value_delimiter = ',', default_values_t = [10_000, 100_000, 1_000_000])]
+        keys: Vec<u32>,
+        /// Folder for bench-keys.md and bench-keys.json [default: `bench` beside this program]
+        #[arg(long)]
+        output: Option<PathBuf>,
+    },
 }
 
 #[derive(Debug, Args)]
@@ -101,6 +111,8 @@ enum BenchError {
     Work(#[from] WorkError),
     #[error(transparent)]
     Kv(#[from] KvError),
+    #[error(transparent)]
+    Keys(#[from] KeysError),
     #[error("cannot write the output: {0}")]
     Output(#[from] io::Error),
 }
@@ -119,6 +131,9 @@ fn main() -> ExitCode {
             comparison(&options, &output.unwrap_or_else(|| profile_directory().join("bench")))
         }
         Command::Kv(arguments) => key_values(arguments),
+        Command::Keys { keys, output } => {
+            many_keys(&KeysOptions { keys }, &output.unwrap_or_else(|| profile_directory().join("bench")))
+        }
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -163,6 +178,22 @@ fn key_values(arguments: KvArguments) -> Result<(), BenchError> {
     report.write(&output)?;
     writeln!(io::stdout(), "\n{}\nwritten to {}", report.markdown(), output.display())?;
     Ok(report.check_once()?)
+}
+
+fn many_keys(options: &KeysOptions, output: &Path) -> Result<(), BenchError> {
+    let report = measure_keys(options, &mut show_keys)?;
+    report.write(output)?;
+    writeln!(io::stdout(), "\n{}\nwritten to {}", report.markdown(), output.display())?;
+    Ok(())
+}
+
+fn show_keys(figures: &KeysFigures) {
+    let KeysFigures { keys, made_a_second, first_listing_s, second_listing_s, .. } = figures;
+    let line = writeln!(
+        io::stdout(),
+        "{keys:8} keys: {made_a_second:6.0}/s made, listed in {first_listing_s:.2} s, again in {second_listing_s:.2} s"
+    );
+    line.expect("standard output is open");
 }
 
 fn show_measurement(measurement: &Measurement) {

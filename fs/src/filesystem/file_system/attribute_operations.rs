@@ -6,7 +6,8 @@ use cairn_proto::records::{Key, KeyEntry};
 
 use super::{FileSystem, look_again};
 use crate::filesystem::attributes::{AttributeChange, FileAttributes};
-use crate::filesystem::blob_store::BlobStore;
+use crate::filesystem::blob_store::{BlobStore, OpenBlob};
+use crate::filesystem::extended_attributes;
 use crate::filesystem::inode_table::Node;
 use crate::filesystem::session::Session;
 use crate::filesystem::{FsError, Inode};
@@ -42,6 +43,22 @@ impl<S: BlobStore> FileSystem<S> {
             Node::Session(session) => self.change_session(&session, &change).await,
             Node::Committed { key, entry } => self.change_committed(inode, &key, entry, &change).await,
         }
+    }
+
+    /// An extended attribute of the last commit of a file.
+    pub async fn extended_attribute(&self, inode: Inode, name: &str) -> Result<String, FsError> {
+        if inode == Inode::ROOT || !extended_attributes::NAMES.contains(&name) {
+            return Err(FsError::NoAttribute);
+        }
+        let blob = match self.inodes.get(inode).ok_or(FsError::LookAgain)? {
+            Node::Session(session) => session.lock().await.hold_committed().await?,
+            Node::Committed { key, entry } => {
+                let found = self.store.open(&key).await?;
+                found.filter(|found| found.entry().blob == entry.blob).map(Arc::new)
+            }
+        };
+        let value = blob.and_then(|blob| extended_attributes::value(name, blob.as_ref()));
+        value.ok_or(FsError::NoAttribute)
     }
 
     async fn change_session(

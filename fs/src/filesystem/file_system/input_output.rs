@@ -7,6 +7,7 @@ use crate::filesystem::FsError;
 use crate::filesystem::blob_store::{BlobStore, OpenBlob};
 use crate::filesystem::handle_table::Handle;
 use crate::filesystem::killed_writer::signal_ending;
+use crate::filesystem::options::KilledWriter;
 
 impl<S: BlobStore> FileSystem<S> {
     /// Bytes `[offset, offset + length)` of an open file, cut off at its end.
@@ -43,10 +44,16 @@ impl<S: BlobStore> FileSystem<S> {
         let handle = self.handles.get(handle)?;
         let Handle::Session { session, writes: true, .. } = handle.as_ref() else { return Ok(()) };
         let signal = signal_ending(pid);
-        if signal != 0 {
-            tracing::warn!(key = %session.key(), pid, signal, "the writer was killed; what it wrote is committed");
-        }
-        let flushed = session.lock().await.flush(signal).await;
+        let mut state = session.lock().await;
+        let flushed = match (signal, self.options.killed_writer) {
+            (0, _) => state.flush(0).await,
+            (signal, KilledWriter::Commits) => {
+                tracing::warn!(key = %session.key(), pid, signal, "the writer was killed; what it wrote is committed");
+                state.flush(signal).await
+            }
+            (signal, KilledWriter::Aborts) => state.give_up(signal).await,
+        };
+        drop(state);
         self.budget.at_rest();
         flushed
     }

@@ -90,6 +90,15 @@ impl<S: BlobStore> SessionState<S> {
         Ok(())
     }
 
+    /// Gives up what is not committed, for a signal killed the writer.
+    pub(in super::super) async fn give_up(&mut self, signal: u32) -> Result<(), FsError> {
+        self.check()?;
+        if self.is_unlinked || !self.is_dirty {
+            return Ok(());
+        }
+        Err(self.fail(FsError::WriterKilled { signal }).await)
+    }
+
     /// Sends the row in memory away if the memory is wanted elsewhere.
     pub(in super::super) async fn shed(&mut self) -> Result<(), FsError> {
         self.check()?;

@@ -145,3 +145,22 @@ async fn inodes_are_forgotten_with_their_last_lookup() {
     assert_eq!(kernel.files.inode_count(), 0);
     assert_eq!(kernel.files.attributes(file.inode).await, Err(FsError::LookAgain));
 }
+
+#[tokio::test]
+async fn s46_extended_attributes_tell_of_the_last_commit() {
+    let kernel = Kernel::new();
+    kernel.put("f", b"first").await.unwrap();
+    let uuid = kernel.attribute("f", "user.cairn.uuid").await.unwrap();
+    assert_eq!(kernel.attribute("f", "user.cairn.layout").await.unwrap(), "2+1");
+    assert_eq!(kernel.attribute("f", "user.cairn.nodes").await.unwrap(), "node-1,node-2,node-3");
+    assert_eq!(kernel.attribute("f", "user.cairn.health").await.unwrap(), "all of 3 chunks can be read");
+    let handle = kernel.open("f", WRITE).await.unwrap();
+    kernel.write(handle, 0, b"second").await.unwrap();
+    assert_eq!(kernel.attribute("f", "user.cairn.uuid").await.unwrap(), uuid);
+    kernel.close(handle).await.unwrap();
+    assert_ne!(kernel.attribute("f", "user.cairn.uuid").await.unwrap(), uuid);
+    let pending = kernel.open("g", WRITE).await.unwrap();
+    assert_eq!(kernel.attribute("g", "user.cairn.uuid").await, Err(FsError::NoAttribute));
+    kernel.close(pending).await.unwrap();
+    assert_eq!(kernel.attribute("f", "user.other").await, Err(FsError::NoAttribute));
+}

@@ -137,6 +137,14 @@ impl Kernel {
         written.and(closed)
     }
 
+    /// `getfattr -n attribute name`.
+    pub(super) async fn attribute(&self, name: &str, attribute: &str) -> Result<String, FsError> {
+        let file = self.files.look_up(OsStr::new(name)).await?;
+        let value = self.files.extended_attribute(file.inode, attribute).await;
+        self.files.forget(file.inode, 1);
+        value
+    }
+
     /// What `copy_file_range` moves from the start of one open file to the start of another, reading and writing where
     /// the file system leaves it to the kernel.
     pub(super) async fn copy(&self, from: u64, to: u64) -> Result<(), FsError> {

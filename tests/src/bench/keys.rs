@@ -1,0 +1,114 @@
+//! What very many keys cost: making them, and listing them through a mount.
+
+mod making;
+mod report;
+
+use std::io;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use cairn_fs::client::ClientError;
+
+use crate::resident::peak_bytes;
+use crate::{ClusterOptions, DevCluster, Mount};
+use making::make_keys;
+pub use report::KeysReport;
+
+/// Most keys of which the attributes are listed too.
+const ATTRIBUTES_LIMIT_KEYS: u32 = 100_000;
+
+/// What is measured.
+#[derive(Debug, Clone)]
+pub struct KeysOptions {
+    /// Numbers of keys; the cluster grows from one to the next.
+    pub keys: Vec<u32>,
+}
+
+/// Figures with so many keys in the cluster.
+#[derive(Debug, Clone, Copy, PartialEq, serde::Serialize)]
+pub struct KeysFigures {
+    /// So many keys.
+    pub keys: u32,
+    /// Those that were missing, made by the client library, each acknowledged by a majority of masters.
+    pub made_a_second: f64,
+    /// `ls -U | wc -l` on a new mount.
+    pub first_listing_s: f64,
+    /// The same once more.
+    pub second_listing_s: f64,
+    /// `ls -l` on a new mount, up to a limit.
+    pub attributes_s: Option<f64>,
+    /// Memory of the mounts at their peak.
+    pub mount_peak_mib: u64,
+    /// Memory of the elected master at its peak.
+    pub master_peak_mib: u64,
+}
+
+/// Why there are no figures.
+#[derive(Debug, thiserror::Error)]
+pub enum KeysError {
+    /// A key could not be made.
+    #[error("cannot make a key: {0}")]
+    Make(#[from] ClientError),
+    /// A program did not start, or a file could not be written.
+    #[error(transparent)]
+    System(#[from] io::Error),
+    /// A listing was wrong.
+    #[error("WRONG LISTING: {listed} lines for {keys} keys")]
+    Wrong {
+        /// Lines of `ls`.
+        listed: String,
+        /// Keys there are.
+        keys: u32,
+    },
+}
+
+/// Measures a new dev cluster with each number of keys, the smallest first.
+pub fn measure_keys(options: &KeysOptions, tell: &mut dyn FnMut(&KeysFigures)) -> Result<KeysReport, KeysError> {
+    let cluster = DevCluster::start(ClusterOptions::default().nodes(1).layout("1+0"));
+    let mut sizes = options.keys.clone();
+    sizes.sort_unstable();
+    let mut figures = Vec::new();
+    let mut there = 0;
+    for keys in sizes {
+        let started = Instant::now();
+        make_keys(cluster.masters(), there..keys)?;
+        let made_a_second = f64::from(keys.saturating_sub(there)) / started.elapsed().as_secs_f64();
+        there = there.max(keys);
+        let measured = measure_listings(&cluster, keys, made_a_second)?;
+        tell(&measured);
+        figures.push(measured);
+    }
+    Ok(KeysReport::new(figures))
+}
+
+fn measure_listings(cluster: &DevCluster, keys: u32, made_a_second: f64) -> Result<KeysFigures, KeysError> {
+    let mount = cluster.mount(&format!("names-{keys}"));
+    let first = list(&mount, "ls -U | wc -l", keys)?;
+    let second = list(&mount, "ls -U | wc -l", keys)?;
+    let mut mount_peak_bytes = peak_bytes(mount.process());
+    drop(mount);
+    let mut attributes = None;
+    if keys <= ATTRIBUTES_LIMIT_KEYS {
+        let mount = cluster.mount(&format!("attributes-{keys}"));
+        attributes = Some(list(&mount, "ls -l | grep -c ^-", keys)?);
+        mount_peak_bytes = mount_peak_bytes.max(peak_bytes(mount.process()));
+    }
+    Ok(KeysFigures {
+        keys,
+        made_a_second,
+        first_listing_s: first.as_secs_f64(),
+        second_listing_s: second.as_secs_f64(),
+        attributes_s: attributes.map(|took| took.as_secs_f64()),
+        mount_peak_mib: mount_peak_bytes >> 20,
+        master_peak_mib: peak_bytes(cluster.process(&cluster.elected())) >> 20,
+    })
+}
+
+/// Runs a command that counts the keys, in the mount; answers how long it took.
+fn list(mount: &Mount, command: &str, keys: u32) -> Result<Duration, KeysError> {
+    let started = Instant::now();
+    let output = Command::new("sh").args(["-c", command]).current_dir(mount.path()).output()?;
+    let took = started.elapsed();
+    let listed = String::from_utf8_lossy(&output.stdout).trim().to_owned();
+    if listed.parse() == Ok(keys) { Ok(took) } else { Err(KeysError::Wrong { listed, keys }) }
+}

@@ -1,0 +1,49 @@
+use std::fmt::Write;
+use std::path::Path;
+use std::{fs, io};
+
+use super::KeysFigures;
+
+/// Figures of all numbers of keys.
+#[derive(Debug)]
+pub struct KeysReport {
+    figures: Vec<KeysFigures>,
+}
+
+impl KeysReport {
+    pub(super) fn new(figures: Vec<KeysFigures>) -> Self {
+        Self { figures }
+    }
+
+    /// A table.
+    #[must_use]
+    pub fn markdown(&self) -> String {
+        let mut text = "Empty keys on a dev cluster of three masters, made by four clients with 64 requests each; each listing on \
+             a new mount, `again` on the same.\n\n\
+             | keys | made a second | ls -U \\| wc -l, s | again, s | ls -l, s | mount, MiB | master, MiB |\n\
+             |---:|---:|---:|---:|---:|---:|---:|\n"
+            .to_owned();
+        for row in &self.figures {
+            let attributes = row.attributes_s.map_or_else(|| "-".to_owned(), |seconds| format!("{seconds:.2}"));
+            writeln!(
+                text,
+                "| {} | {:.0} | {:.2} | {:.2} | {attributes} | {} | {} |",
+                row.keys,
+                row.made_a_second,
+                row.first_listing_s,
+                row.second_listing_s,
+                row.mount_peak_mib,
+                row.master_peak_mib
+            )
+            .expect("a string takes all");
+        }
+        text
+    }
+
+    /// Writes `bench-keys.md` and `bench-keys.json` into a folder, which is made if missing.
+    pub fn write(&self, folder: &Path) -> io::Result<()> {
+        fs::create_dir_all(folder)?;
+        fs::write(folder.join("bench-keys.md"), self.markdown())?;
+        fs::write(folder.join("bench-keys.json"), serde_json::to_string_pretty(&self.figures)?)
+    }
+}
