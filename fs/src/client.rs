@@ -68,7 +68,7 @@ pub use segment_writer::SegmentWriter;
 
 use connection::Connection;
 use found_blob::checked_entry;
-use masters::Call;
+use masters::{Call, CallKind};
 
 /// One page of a listing, in key order.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -137,7 +137,7 @@ impl Client {
             limit,
             min_applied_index: self.connection.open_segments.applied_index(),
         };
-        let answer = self.connection.ask("list keys", |mut master| {
+        let answer = self.connection.overview("list keys", |mut master| {
             let request = request.clone();
             async move { master.list(request).await }
         });
@@ -200,13 +200,13 @@ impl Client {
     /// The cluster as the elected master sees it.
     pub async fn status(&self) -> Result<wire::GetStatusResponse, ClientError> {
         self.connection
-            .ask("get the status", |mut master| async move { master.get_status(wire::GetStatusRequest {}).await })
+            .overview("get the status", |mut master| async move { master.get_status(wire::GetStatusRequest {}).await })
             .await
     }
 
     /// Who is elected, as any master that answers knows it.
     pub async fn leader(&self) -> Result<wire::GetLeaderResponse, ClientError> {
-        let call = Call { what: "ask who is elected", deadline: self.connection.deadline(), mutates: false };
+        let call = Call { what: "ask who is elected", deadline: self.connection.deadline(), kind: CallKind::Overview };
         let masters = &self.connection.masters;
         masters.ask_any(call, |mut master| async move { master.get_leader(wire::GetLeaderRequest {}).await }).await
     }

@@ -1,6 +1,7 @@
 //! Requests to one master and no other, however long it takes to answer: the client library would go on to the next one,
 //! and what a master says late would be heard by nobody.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -27,6 +28,9 @@ const CLIENTS: usize = 6;
 const PACE: Duration = Duration::from_millis(5);
 /// How often one more is sent that waits for nobody: also while nothing is answered.
 const STEADY_PACE: Duration = Duration::from_millis(50);
+/// Requests sent meanwhile that tell that time has passed: one of each client that then waits for its answer, and the
+/// rest by those who wait for nobody, at the pace above.
+const FURTHER_REQUESTS: u64 = 3 * CLIENTS as u64 + 6;
 /// Clients are numbered from here in the history.
 const FIRST_CLIENT: u64 = 1000;
 /// In which what a test waits for is done.
@@ -80,7 +84,22 @@ struct Shared {
     keys: CurrentKeys,
     history: History,
     next_client: AtomicU64,
+    under_way: Mutex<UnderWay>,
     ended: Mutex<Vec<DirectRequest>>,
+}
+
+/// Requests without an answer.
+#[derive(Default)]
+struct UnderWay {
+    sent: u64,
+    since: BTreeMap<u64, (DirectKind, Instant)>,
+}
+
+/// A request that was sent.
+struct Sent {
+    number: u64,
+    kind: DirectKind,
+    at: Instant,
 }
 
 impl std::fmt::Debug for Shared {
@@ -98,6 +117,7 @@ impl DirectRequests {
             keys: load.current_keys(),
             history: load.history().clone(),
             next_client: AtomicU64::new(FIRST_CLIENT),
+            under_way: Mutex::default(),
             ended: Mutex::default(),
         });
         let (tasks, stop) = (TaskTracker::new(), watch::Sender::new(false));
@@ -120,6 +140,17 @@ impl DirectRequests {
         let enough = self.shared.ended.lock().len() + more;
         let what = format!("{more} more direct requests are over");
         wait::until_true(&what, PATIENCE, || self.shared.ended.lock().len() >= enough);
+    }
+
+    /// Whether a request of each kind that was sent before this moment is still without an answer, once further ones have
+    /// been sent: so that no answer is on its way any more.
+    #[track_caller]
+    pub fn are_under_way_since(&self, moment: Instant) -> bool {
+        let enough = self.shared.under_way.lock().sent + FURTHER_REQUESTS;
+        wait::until_true("further direct requests are sent", PATIENCE, || self.shared.under_way.lock().sent >= enough);
+        let under_way = self.shared.under_way.lock();
+        let is_under_way = |kind| under_way.since.values().any(|(of, sent_at)| *of == kind && *sent_at < moment);
+        [DirectKind::Get, DirectKind::LookUp, DirectKind::Append].into_iter().all(is_under_way)
     }
 
     /// Sends nothing more, waits until every request is over, and tells what became of them.
@@ -163,7 +194,7 @@ impl Shared {
     async fn read(&self, kind: DirectKind, connection: Channel) {
         let key = if kind == DirectKind::Get { self.keys.pick() } else { shared_file() };
         let ticket = self.history.invoke(self.next_client(), key.as_str(), Action::Get);
-        let (sent_at, key) = (Instant::now(), key.as_str().to_owned());
+        let (sent, key) = (self.send(kind), key.as_str().to_owned());
         let answer = match kind {
             DirectKind::LookUp => look_up(connection, key).await,
             _ => get(connection, key).await,
@@ -171,7 +202,7 @@ impl Shared {
         if let Ok(value) = &answer {
             self.history.answered(ticket, value.clone());
         }
-        self.note(kind, sent_at, answer);
+        self.note(&sent, answer);
     }
 
     /// Appends in a session of its own, which nobody keeps alive.
@@ -189,14 +220,14 @@ impl Shared {
             sequence += 1;
             let (key, suffix) = (self.keys.pick(), Bytes::from(format!("direct {client}.{sequence} ")));
             let ticket = self.history.invoke(self.next_client(), key.as_str(), Action::Append(suffix.clone()));
-            let sent_at = Instant::now();
+            let sent = self.send(DirectKind::Append);
             let id = wire::RequestId { client, sequence, lowest_unanswered: sequence };
             let request = wire::AppendValueRequest { request: Some(id), key: key.as_str().to_owned(), suffix };
             let answer = values.append(request).await.map(|_| Bytes::new());
             if let Ok(nothing) = &answer {
                 self.history.answered(ticket, nothing.clone());
             }
-            self.note(DirectKind::Append, sent_at, answer);
+            self.note(&sent, answer);
         }
     }
 
@@ -204,7 +235,15 @@ impl Shared {
         self.next_client.fetch_add(1, Ordering::Relaxed)
     }
 
-    fn note(&self, kind: DirectKind, sent_at: Instant, answer: Result<Bytes, Status>) {
+    fn send(&self, kind: DirectKind) -> Sent {
+        let mut under_way = self.under_way.lock();
+        under_way.sent += 1;
+        let (number, at) = (under_way.sent, Instant::now());
+        under_way.since.insert(number, (kind, at));
+        Sent { number, kind, at }
+    }
+
+    fn note(&self, sent: &Sent, answer: Result<Bytes, Status>) {
         let outcome = match answer {
             Ok(_) => DirectOutcome::Served,
             Err(status) => match WireRefusal::from(status) {
@@ -212,6 +251,8 @@ impl Shared {
                 WireRefusal::Transport(status) => DirectOutcome::Broken(status.to_string()),
             },
         };
+        self.under_way.lock().since.remove(&sent.number);
+        let (kind, sent_at) = (sent.kind, sent.at);
         self.ended.lock().push(DirectRequest { kind, sent_at, ended_at: Instant::now(), outcome });
     }
 }

@@ -5,13 +5,13 @@ use cairn_proto::wire::admin_client::AdminClient;
 use tonic::transport::Channel;
 use tonic::{Response, Status};
 
-use super::masters::Call;
+use super::masters::{Call, CallKind};
 use super::{Client, ClientError};
 
 impl Client {
     /// The masters, as one that answers sees them.
     pub async fn masters(&self) -> Result<Vec<wire::MasterStatus>, ClientError> {
-        let call = Call { what: "list the masters", deadline: self.connection.deadline(), mutates: false };
+        let call = Call { what: "list the masters", deadline: self.connection.deadline(), kind: CallKind::Overview };
         let listed = self.connection.masters.ask_any_on(call, |channel| async move {
             AdminClient::new(channel).list_masters(wire::ListMastersRequest {}).await
         });
@@ -49,7 +49,7 @@ impl Client {
         F: Fn(AdminClient<Channel>) -> R,
         R: Future<Output = Result<Response<T>, Status>>,
     {
-        let call = Call { what, deadline: self.connection.deadline(), mutates: true };
+        let call = Call { what, deadline: self.connection.deadline(), kind: CallKind::Mutation };
         let masters = &self.connection.masters;
         let answer = masters.call_on(call, |channel| request(AdminClient::new(channel))).await;
         answer.map_err(|error| error.into_client_error(what))

@@ -12,7 +12,7 @@ use tonic::transport::Channel;
 use tonic::{Response, Status};
 
 use super::cell_slot::SlotTable;
-use super::masters::{Call, CallError, Masters, metadata};
+use super::masters::{Call, CallError, CallKind, Masters, UnansweredLimits, metadata};
 use super::memory_budget::MemoryBudget;
 use super::nodes::Nodes;
 use super::open_segments::OpenSegments;
@@ -44,7 +44,11 @@ pub(super) struct Connection {
 impl Connection {
     pub(super) async fn open(options: ClientOptions) -> Result<Arc<Self>, ClientError> {
         let (configured, connector) = (options.masters.clone(), Arc::clone(&options.connector));
-        let masters = Arc::new(Masters::new(configured, connector, options.unanswered_limit).await?);
+        let limits = UnansweredLimits {
+            overviews: options.unanswered_overview_limit.min(options.unanswered_limit),
+            others: options.unanswered_limit,
+        };
+        let masters = Arc::new(Masters::new(configured, connector, limits).await?);
         let open_segments = Arc::new(OpenSegments::default());
         let sessions = Sessions::new(Arc::clone(&masters), Arc::clone(&open_segments), options.purpose.clone());
         Ok(Arc::new(Self {
@@ -76,7 +80,24 @@ impl Connection {
         F: Fn(MetadataClient<Channel>) -> R,
         R: Future<Output = Result<Response<T>, Status>>,
     {
-        let call = Call { what, deadline: self.deadline(), mutates: false };
+        self.ask_as(CallKind::Repeatable, what, request).await
+    }
+
+    /// A request that lists or counts.
+    pub(super) async fn overview<T, F, R>(&self, what: &'static str, request: F) -> Result<T, ClientError>
+    where
+        F: Fn(MetadataClient<Channel>) -> R,
+        R: Future<Output = Result<Response<T>, Status>>,
+    {
+        self.ask_as(CallKind::Overview, what, request).await
+    }
+
+    async fn ask_as<T, F, R>(&self, kind: CallKind, what: &'static str, request: F) -> Result<T, ClientError>
+    where
+        F: Fn(MetadataClient<Channel>) -> R,
+        R: Future<Output = Result<Response<T>, Status>>,
+    {
+        let call = Call { what, deadline: self.deadline(), kind };
         self.masters.call(call, request).await.map_err(|error| error.into_client_error(what))
     }
 
@@ -96,7 +117,7 @@ impl Connection {
         F: Fn(Channel, wire::RequestId) -> R,
         R: Future<Output = Result<Response<T>, Status>>,
     {
-        let call = Call { what, deadline: self.deadline(), mutates: true };
+        let call = Call { what, deadline: self.deadline(), kind: CallKind::Mutation };
         loop {
             let session = self.sessions.current(call.deadline).await?;
             let slot = session.requests().take().await;

@@ -28,8 +28,28 @@ pub(super) struct Call {
     pub(super) what: &'static str,
     /// When to give up.
     pub(super) deadline: Instant,
-    /// Whether it matters if a request without an answer was carried out.
-    pub(super) mutates: bool,
+    /// What it does.
+    pub(super) kind: CallKind,
+}
+
+/// What a request does to the state of the masters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum CallKind {
+    /// Nothing: it lists or counts, and whoever waits may as well look again later.
+    Overview,
+    /// Nothing, or nothing that matters if it is done twice.
+    Repeatable,
+    /// If it was carried out without an answer, that matters.
+    Mutation,
+}
+
+/// How long a call goes on while no master answers at all.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct UnansweredLimits {
+    /// One that lists or counts.
+    pub(super) overviews: Duration,
+    /// Any other.
+    pub(super) others: Duration,
 }
 
 /// Why a call failed.
@@ -87,24 +107,24 @@ struct History {
 pub(super) struct Masters {
     configured: Vec<String>,
     connector: Arc<dyn Connector>,
-    unanswered_limit: Duration,
+    unanswered_limits: UnansweredLimits,
     ring: Mutex<MasterRing>,
     channels: Mutex<HashMap<String, Channel>>,
 }
 
 impl Masters {
-    /// `unanswered_limit`: how long a call goes on while none of them answers at all.
+    /// Names are resolved now, and again while nobody answers.
     pub(super) async fn new(
         configured: Vec<String>,
         connector: Arc<dyn Connector>,
-        unanswered_limit: Duration,
+        unanswered_limits: UnansweredLimits,
     ) -> Result<Self, ClientError> {
         if configured.is_empty() {
             return Err(ClientError::InvalidRequest { why: "no address of a master is given".to_owned() });
         }
         let addresses = resolve(&configured).await;
         let ring = Mutex::new(MasterRing::new(addresses));
-        Ok(Self { configured, connector, unanswered_limit, ring, channels: Mutex::default() })
+        Ok(Self { configured, connector, unanswered_limits, ring, channels: Mutex::default() })
     }
 
     /// Sends a request of the metadata service to the elected master, wherever it is. `request` runs once for every
@@ -123,7 +143,11 @@ impl Masters {
         F: Fn(Channel) -> R,
         R: Future<Output = Result<Response<T>, Status>>,
     {
-        let unanswered = call.deadline.min(Instant::now() + self.unanswered_limit);
+        let limit = match call.kind {
+            CallKind::Overview => self.unanswered_limits.overviews,
+            CallKind::Repeatable | CallKind::Mutation => self.unanswered_limits.others,
+        };
+        let unanswered = call.deadline.min(Instant::now() + limit);
         let mut backoff = Backoff::new();
         let mut history = History::default();
         loop {
@@ -234,7 +258,7 @@ impl Masters {
 
     fn gave_up(&self, call: Call, history: History) -> CallError {
         let (what, why) = (call.what, history.last);
-        CallError::GaveUp(if call.mutates && history.maybe_ran {
+        CallError::GaveUp(if call.kind == CallKind::Mutation && history.maybe_ran {
             ClientError::OutcomeUnknown { what, why }
         } else if history.reached {
             ClientError::Unavailable { what, why }

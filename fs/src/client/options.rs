@@ -19,6 +19,8 @@ pub struct ClientOptions {
     pub deadline: Duration,
     /// How long a request goes on while no master answers at all; no longer than `deadline` either.
     pub unanswered_limit: Duration,
+    /// The same for a request that lists or counts: whoever waits for it may as well look again later.
+    pub unanswered_overview_limit: Duration,
     /// Layout of new blobs; `None`: the cluster's default.
     pub layout: Option<Layout>,
     /// Up to this length, a segment written at one go is kept by the masters, in its record, instead of on nodes; 0:
@@ -36,6 +38,9 @@ pub struct ClientOptions {
 
 /// Default of [`ClientOptions::deadline`], and of [`ClientOptions::unanswered_limit`].
 const DEADLINE: Duration = Duration::from_secs(30);
+/// Default of [`ClientOptions::unanswered_overview_limit`]: with the last attempt, `ls` on a mount of a cluster that is gone
+/// takes less than ten seconds.
+const UNANSWERED_OVERVIEW_LIMIT: Duration = Duration::from_secs(5);
 /// Default of [`ClientOptions::write_memory_bytes`].
 const WRITE_MEMORY_BYTES: usize = 96 << 20;
 /// Default of [`ClientOptions::read_memory_bytes`].
@@ -53,6 +58,7 @@ impl ClientOptions {
             purpose: purpose.into(),
             deadline: DEADLINE,
             unanswered_limit: DEADLINE,
+            unanswered_overview_limit: UNANSWERED_OVERVIEW_LIMIT,
             layout: None,
             kept_contents_bytes: KEPT_CONTENTS_LIMIT_BYTES,
             locality: Vec::new(),

@@ -7,7 +7,7 @@ use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::ClientError;
-use super::masters::{Call, CallError, Masters};
+use super::masters::{Call, CallError, CallKind, Masters};
 use super::open_segments::OpenSegments;
 use super::session::Session;
 
@@ -62,7 +62,7 @@ impl Sessions {
         let Some(session) = self.shared.current.lock().await.take() else { return };
         session.lose();
         let deadline = Instant::now() + CLOSE_DEADLINE;
-        let call = Call { what: "close the session", deadline, mutates: true };
+        let call = Call { what: "close the session", deadline, kind: CallKind::Mutation };
         let request = wire::CloseSessionRequest { session: session.id().0 };
         let answer = self.shared.masters.call(call, |mut master| async move { master.close_session(request).await });
         if let Err(error) = answer.await {
@@ -89,7 +89,7 @@ impl Shared {
         let host = tokio::fs::read_to_string(HOST_NAME_FILE).await.unwrap_or_default().trim().to_owned();
         let request = wire::OpenSessionRequest { host, purpose: self.purpose.clone() };
         // A session that was opened without an answer is never used and times out: asking again is safe.
-        let call = Call { what: WHAT, deadline, mutates: false };
+        let call = Call { what: WHAT, deadline, kind: CallKind::Repeatable };
         let answer = self.masters.call(call, |mut master| {
             let request = request.clone();
             async move { master.open_session(request).await }
@@ -150,7 +150,7 @@ impl Shared {
             as_of_index,
         };
         let deadline = Instant::now() + HEARTBEAT_DEADLINE;
-        let call = Call { what: "keep the session alive", deadline, mutates: false };
+        let call = Call { what: "keep the session alive", deadline, kind: CallKind::Repeatable };
         let answer = self.masters.call(call, |mut master| {
             let request = request.clone();
             async move { master.heartbeat(request).await }

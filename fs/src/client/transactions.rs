@@ -14,7 +14,7 @@ use tokio::time::Instant;
 
 use super::connection::Connection;
 use super::found_blob::checked_entry;
-use super::masters::{Call, CallError};
+use super::masters::{Call, CallError, CallKind};
 use super::opened_ahead::OpenedWrite;
 use super::session::{OpenTransaction, Session};
 use super::target::Target;
@@ -81,7 +81,7 @@ impl Connection {
         let ids = session.next_transactions(count as u64);
         let further = u32::try_from(count - 1).expect("a batch is small");
         let request = self.open_request(ids.start, &key, Precondition::None, layout, further);
-        let call = Call { what: WHAT, deadline: since + OPEN_AHEAD_DEADLINE, mutates: false };
+        let call = Call { what: WHAT, deadline: since + OPEN_AHEAD_DEADLINE, kind: CallKind::Repeatable };
         let answer = self.masters.call(call, |mut master| {
             let request = request.clone();
             async move { master.open_transaction(request).await }
@@ -102,7 +102,7 @@ impl Connection {
         layout: Option<Layout>,
     ) -> Result<(Arc<Session>, OpenedWrite), ClientError> {
         const WHAT: &str = "open the key for writing";
-        let call = Call { what: WHAT, deadline: self.deadline(), mutates: false };
+        let call = Call { what: WHAT, deadline: self.deadline(), kind: CallKind::Repeatable };
         loop {
             let session = self.sessions.current(call.deadline).await?;
             let id = session.next_transactions(1).start;
@@ -240,7 +240,7 @@ impl Connection {
 
     async fn commit_in(&self, session: &Session, commit: &BlobCommit) -> Result<wire::CommitBlobResponse, ClientError> {
         const WHAT: &str = "commit the blob";
-        let call = Call { what: WHAT, deadline: self.deadline(), mutates: true };
+        let call = Call { what: WHAT, deadline: self.deadline(), kind: CallKind::Mutation };
         let request = commit_request(commit);
         let slot = session.requests().take().await;
         let answer = self.masters.call(call, |mut master| {
@@ -267,7 +267,8 @@ impl Connection {
             segment: open.segment.to_wire(),
             nodes: open.nodes.iter().map(|node| node.to_wire()).collect(),
         };
-        let call = Call { what: "abort the write", deadline: Instant::now() + ABORT_DEADLINE, mutates: false };
+        let call =
+            Call { what: "abort the write", deadline: Instant::now() + ABORT_DEADLINE, kind: CallKind::Repeatable };
         let answer = self.masters.call(call, |mut master| {
             let request = request.clone();
             async move { master.abort_transaction(request).await }

@@ -7,7 +7,7 @@ use cairn_proto::wire;
 use cairn_proto::wire::key_value_client::KeyValueClient;
 use tonic::transport::Channel;
 
-use super::masters::Call;
+use super::masters::{Call, CallKind};
 use super::{Client, ClientError};
 
 impl Client {
@@ -15,7 +15,7 @@ impl Client {
     pub async fn get_value(&self, key: &Key) -> Result<Option<Bytes>, ClientError> {
         const WHAT: &str = "get the value";
         let request = wire::GetValueRequest { key: key.as_str().to_owned() };
-        let call = Call { what: WHAT, deadline: self.connection.deadline(), mutates: false };
+        let call = Call { what: WHAT, deadline: self.connection.deadline(), kind: CallKind::Repeatable };
         let answer = self.connection.masters.call_on(call, |channel| {
             let request = request.clone();
             async move { values(channel).get(request).await }

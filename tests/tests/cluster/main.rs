@@ -27,5 +27,6 @@ mod restart;
 mod shell;
 mod stopped_master;
 mod stopped_node;
+mod trusted_files;
 mod visibility;
 mod wall_clocks;

@@ -6,13 +6,15 @@ use cairn_tests::direct_requests::{DirectKind, DirectOutcome, DirectRequest, Dir
 use cairn_tests::file_load::FileLoad;
 use cairn_tests::scale::Scale;
 use cairn_tests::value_load::ValueLoad;
-use cairn_tests::{ClusterOptions, DevCluster, Machine, wait};
+use cairn_tests::{ClusterOptions, DevCluster, Machine, Process, wait};
 use nix::sys::signal::Signal;
 
 const CLIENTS: u64 = 8;
 /// From the stop to the first answer of another master: its lease must run out, and clients must lose patience with it.
 const FAILOVER_LIMIT: Duration = Duration::from_secs(8);
 const STOP_DEADLINE: Duration = Duration::from_secs(10);
+/// Stops that find the master without some kind of request; each is far shorter than its lease.
+const STOP_ATTEMPTS: usize = 50;
 /// Requests of each kind that must have waited for the stopped master to go on.
 const LEAST_REFUSED: usize = 20;
 
@@ -29,9 +31,7 @@ fn an_elected_master_that_was_stopped_serves_nothing_stale_when_it_goes_on() {
     direct.wait_ended(500);
 
     let process = cluster.process(&elected);
-    process.signal(Signal::SIGSTOP);
-    process.wait_stopped(STOP_DEADLINE);
-    let stopped_at = Instant::now();
+    let stopped_at = stop_at_work(process, &direct);
     let pause = load.wait_service(stopped_at, FAILOVER_LIMIT);
     assert_ne!(cluster.elected(), elected);
     let goes_on = stopped_at + Scale::from_environment().stop_master;
@@ -48,6 +48,22 @@ fn an_elected_master_that_was_stopped_serves_nothing_stale_when_it_goes_on() {
     println!("{} answers, a pause of {pause:?}; {} direct requests", ended.answers.count(), requests.len());
     check_direct(&requests, stopped_at, goes_on_at);
     ended.check();
+}
+
+/// Stops a master at a moment at which it has requests of each kind in hand.
+#[track_caller]
+fn stop_at_work(process: Process, direct: &DirectRequests) -> Instant {
+    for _ in 0..STOP_ATTEMPTS {
+        process.signal(Signal::SIGSTOP);
+        process.wait_stopped(STOP_DEADLINE);
+        let stopped_at = Instant::now();
+        if direct.are_under_way_since(stopped_at) {
+            return stopped_at;
+        }
+        process.signal(Signal::SIGCONT);
+        direct.wait_ended(100);
+    }
+    panic!("void: never had the master a request of each kind in hand");
 }
 
 /// What the stopped master said itself. What it did say is in the history; from the stop on it says nothing but no,

@@ -116,6 +116,24 @@ async fn a_request_that_no_master_answers_ends_before_its_deadline() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_listing_that_no_master_answers_ends_before_other_requests() {
+    let cluster = FakeCluster::start(small_layout()).await;
+    let limit = Duration::from_millis(500);
+    let options = ClientOptions {
+        deadline: Duration::from_mins(2),
+        unanswered_limit: Duration::from_mins(2),
+        unanswered_overview_limit: limit,
+        ..cluster.options()
+    };
+    let client = Client::connect(options).await.unwrap();
+    drop(cluster);
+    let start = Instant::now();
+    let error = client.list("", None, 10).await.unwrap_err();
+    assert!(matches!(error, ClientError::Unreachable { .. }), "{error}");
+    assert!(start.elapsed() < Duration::from_secs(30), "{:?}", start.elapsed());
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn masters_that_answer_are_given_the_whole_deadline_to_elect_one() {
     let cluster = FakeCluster::start(small_layout()).await;
     cluster.master.fail(MasterFault::NotElected(String::new()));
