@@ -205,6 +205,11 @@ impl Run {
     }
 }
 
+/// Sequences for every change; ten thousand where `CAIRN_FULL=1` is set.
+fn cases() -> u32 {
+    if std::env::var_os("CAIRN_FULL").is_some_and(|value| value == "1") { 10_000 } else { 300 }
+}
+
 fn run(steps: Vec<(usize, Step)>, row_memory_bytes: usize) -> Result<(), TestCaseError> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
     runtime.block_on(async {
@@ -225,7 +230,7 @@ fn run(steps: Vec<(usize, Step)>, row_memory_bytes: usize) -> Result<(), TestCas
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(300))]
+    #![proptest_config(ProptestConfig::with_cases(cases()))]
 
     #[test]
     fn files_hold_what_was_written(steps in proptest::collection::vec(step(), 1..40)) {
