@@ -1,9 +1,10 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::str::FromStr;
 
 use bytesize::ByteSize;
 use cairn_proto::wire;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 /// Resident memory that a node is laid out for when its configuration names none.
 const DEFAULT_MEMORY: ByteSize = ByteSize::mib(256);
@@ -40,9 +41,9 @@ pub struct Config {
     pub memory: ByteSize,
 }
 
-/// One label of a node's place.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(try_from = "String")]
+/// One label of a place, written `key=value`.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct Locality {
     key: String,
     value: String,
@@ -101,7 +102,20 @@ impl Config {
 
     /// The locality as it travels.
     pub fn labels(&self) -> Vec<wire::Label> {
-        self.locality.iter().map(|label| wire::Label { key: label.key.clone(), value: label.value.clone() }).collect()
+        self.locality.iter().map(wire::Label::from).collect()
+    }
+}
+
+impl FromStr for Locality {
+    type Err = InvalidConfig;
+
+    fn from_str(text: &str) -> Result<Self, InvalidConfig> {
+        match text.split_once('=') {
+            Some((key, value)) if !key.is_empty() && !value.is_empty() => {
+                Ok(Self { key: key.to_owned(), value: value.to_owned() })
+            }
+            _ => Err(InvalidConfig::Locality(text.to_owned())),
+        }
     }
 }
 
@@ -109,12 +123,19 @@ impl TryFrom<String> for Locality {
     type Error = InvalidConfig;
 
     fn try_from(text: String) -> Result<Self, InvalidConfig> {
-        match text.split_once('=') {
-            Some((key, value)) if !key.is_empty() && !value.is_empty() => {
-                Ok(Self { key: key.to_owned(), value: value.to_owned() })
-            }
-            _ => Err(InvalidConfig::Locality(text)),
-        }
+        text.parse()
+    }
+}
+
+impl From<Locality> for String {
+    fn from(label: Locality) -> Self {
+        format!("{}={}", label.key, label.value)
+    }
+}
+
+impl From<&Locality> for wire::Label {
+    fn from(label: &Locality) -> Self {
+        Self { key: label.key.clone(), value: label.value.clone() }
     }
 }
 

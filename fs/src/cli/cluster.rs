@@ -3,6 +3,8 @@ use std::path::{Path, PathBuf};
 use std::pin::pin;
 use std::time::Duration;
 
+use cairn_node::Locality;
+use cairn_proto::wire::Label;
 use clap::Args;
 use tokio::time::timeout;
 
@@ -34,22 +36,29 @@ pub(crate) struct ClusterArguments {
     /// Configuration file that names the masters
     #[arg(long, env = "CAIRN_CONFIG", value_name = "FILE")]
     config: Option<PathBuf>,
+
+    /// Where this machine is, key=value, widest first: nodes that share more labels are read from first
+    #[arg(long, env = "CAIRN_LOCALITY", value_delimiter = ',', value_name = "LABELS")]
+    locality: Vec<Locality>,
 }
 
 impl ClusterArguments {
-    /// The masters: of the command line, else of the environment, else of the first file that names any.
-    pub(crate) fn masters(&self) -> Result<Vec<String>, Failure> {
+    /// How a daemon connects that is to outlast its masters.
+    pub(crate) fn client_options(&self, purpose: &str) -> Result<ClientOptions, Failure> {
+        let found = self.whereabouts()?;
+        let locality = if self.locality.is_empty() { &found.locality } else { &self.locality };
+        let locality = locality.iter().map(Label::from).collect();
+        Ok(ClientOptions { locality, ..ClientOptions::new(found.masters, purpose) })
+    }
+
+    /// Where the masters are: what the command line says, else the environment, else the first file that names any.
+    fn whereabouts(&self) -> Result<ClientConfigFile, Failure> {
         let files = match &self.config {
             Some(path) => vec![path.clone()],
             None => default_files(|name| std::env::var_os(name).map(PathBuf::from)),
         };
         let required = self.config.is_some();
         find_masters(&self.masters, &files, |path| read(path, required))
-    }
-
-    /// How a daemon connects that is to outlast its masters.
-    pub(crate) fn client_options(&self, purpose: &str) -> Result<ClientOptions, Failure> {
-        Ok(ClientOptions::new(self.masters()?, purpose))
     }
 
     /// Connects to the elected master, for one command.
@@ -109,20 +118,21 @@ fn read(path: &Path, required: bool) -> Result<Option<String>, ConfigFileError> 
     }
 }
 
+/// The masters that are named, or the first file that names any.
 fn find_masters(
     named: &[String],
     files: &[PathBuf],
     read: impl Fn(&Path) -> Result<Option<String>, ConfigFileError>,
-) -> Result<Vec<String>, Failure> {
+) -> Result<ClientConfigFile, Failure> {
     let named: Vec<String> = named.iter().map(|name| name.trim().to_owned()).filter(|name| !name.is_empty()).collect();
     if !named.is_empty() {
-        return Ok(named);
+        return Ok(ClientConfigFile { masters: named, ..ClientConfigFile::default() });
     }
     for path in files {
         let Some(text) = read(path)? else { continue };
         let file: ClientConfigFile = config_file::parse(path, &text)?;
         if !file.masters.is_empty() {
-            return Ok(file.masters);
+            return Ok(file);
         }
     }
     Err(NoMasters { looked_at: files.to_vec() }.into())
@@ -142,7 +152,7 @@ mod tests {
     fn named_masters_win_over_every_file() {
         let named = ["a:1".to_owned(), " b:2".to_owned(), String::new()];
         let found = find_masters(&named, &files(), |_| panic!("no file is needed")).unwrap();
-        assert_eq!(found, ["a:1", "b:2"]);
+        assert_eq!(found.masters, ["a:1", "b:2"]);
     }
 
     #[test]
@@ -150,12 +160,14 @@ mod tests {
         let found = find_masters(&[], &files(), |path| {
             Ok(match path.to_str().unwrap() {
                 "/h/me/.config/cairn/cairn.toml" => Some(String::new()),
-                "cairn-dev/cairn.toml" => Some("masters = [\"dev:1\"]".to_owned()),
+                "cairn-dev/cairn.toml" => Some("masters = [\"dev:1\"]\nlocality = [\"dc=a\"]".to_owned()),
                 "cairn.toml" => Some("masters = [\"later:1\"]".to_owned()),
                 _ => None,
             })
         });
-        assert_eq!(found.unwrap(), ["dev:1"]);
+        let found = found.unwrap();
+        assert_eq!(found.masters, ["dev:1"]);
+        assert_eq!(found.locality, ["dc=a".parse().unwrap()]);
     }
 
     #[test]

@@ -1,6 +1,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use cairn_node::Locality;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
@@ -46,6 +47,9 @@ pub(crate) struct ClientConfigFile {
     /// Addresses of masters, host:port.
     #[serde(default)]
     pub(crate) masters: Vec<String>,
+    /// Where this machine is, widest failure domain first: nodes that share more labels are read from first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) locality: Vec<Locality>,
     /// Only in the file of a `cairn dev` cluster: how it was started.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) dev: Option<DevSettings>,

@@ -230,8 +230,7 @@ async fn s23_a_killed_writer_is_committed_or_given_up_as_the_mount_was_told() {
         mounted.shell("bash -c 'echo part; kill -9 $$' > f").await;
         assert_eq!(mounted.succeeds("cat f").await, left);
         assert_eq!(mounted.elsewhere("f").as_deref(), Some(left));
-        let lost = mounted.mount.unmount().await.unwrap().lost;
-        assert_eq!(lost.len(), usize::from(killed_writer == KilledWriter::Aborts), "{lost:?}");
+        mounted.unmount().await;
     }
 }
 

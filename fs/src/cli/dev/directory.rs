@@ -96,7 +96,11 @@ impl ClusterDirectory {
 
     /// Writes `cairn.toml`; it is whole on stable storage before a daemon with data starts.
     pub(crate) fn save(&self, settings: &DevSettings) -> Result<(), Failure> {
-        let file = ClientConfigFile { masters: settings.master_addresses(), dev: Some(settings.clone()) };
+        let file = ClientConfigFile {
+            masters: settings.master_addresses(),
+            dev: Some(settings.clone()),
+            ..ClientConfigFile::default()
+        };
         let text = toml::to_string(&file).expect("the settings are plain values");
         Ok(write_durably(&self.client_config(), &format!("{HEADER}{text}"))?)
     }

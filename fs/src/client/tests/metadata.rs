@@ -126,7 +126,7 @@ async fn a_listing_that_no_master_answers_ends_before_other_requests() {
         ..cluster.options()
     };
     let client = Client::connect(options).await.unwrap();
-    drop(cluster);
+    cluster.master.fail(MasterFault::Stopped);
     let start = Instant::now();
     let error = client.list("", None, 10).await.unwrap_err();
     assert!(matches!(error, ClientError::Unreachable { .. }), "{error}");
