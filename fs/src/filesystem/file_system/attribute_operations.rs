@@ -50,15 +50,14 @@ impl<S: BlobStore> FileSystem<S> {
         if inode == Inode::ROOT || !extended_attributes::NAMES.contains(&name) {
             return Err(FsError::NoAttribute);
         }
-        let blob = match self.inodes.get(inode).ok_or(FsError::LookAgain)? {
-            Node::Session(session) => session.lock().await.hold_committed().await?,
-            Node::Committed { key, entry } => {
-                let found = self.store.open(&key).await?;
-                found.filter(|found| found.entry().blob == entry.blob).map(Arc::new)
-            }
+        let last_commit = match self.inodes.get(inode).ok_or(FsError::LookAgain)? {
+            Node::Session(session) => session.lock().await.last_commit(),
+            Node::Committed { key, entry } => Some((key, entry.blob)),
         };
-        let value = blob.and_then(|blob| extended_attributes::value(name, blob.as_ref()));
-        value.ok_or(FsError::NoAttribute)
+        let (key, blob) = last_commit.ok_or(FsError::NoAttribute)?;
+        // Looked up anew each time: nodes come and go.
+        let found = self.store.open(&key).await?.filter(|found| found.entry().blob == blob);
+        found.and_then(|found| extended_attributes::value(name, &found)).ok_or(FsError::NoAttribute)
     }
 
     async fn change_session(

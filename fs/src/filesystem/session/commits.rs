@@ -102,6 +102,11 @@ impl<S: BlobStore> SessionState<S> {
         Ok(())
     }
 
+    /// The blob of the last commit, or that the session was opened over, and the key that leads to it.
+    pub(in super::super) fn last_commit(&self) -> Option<(Key, BlobId)> {
+        self.committed.map(|blob| (self.target.key.clone(), blob))
+    }
+
     /// The blob of the last commit, held open so that it outlives its key.
     pub(in super::super) async fn hold_committed(&mut self) -> Result<Option<Arc<S::Blob>>, FsError> {
         self.check()?;
