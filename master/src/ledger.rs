@@ -22,7 +22,7 @@ const CATCH_UP_DEADLINE: Duration = Duration::from_secs(2);
 const READ_INDEX_DEADLINE: Duration = Duration::from_secs(1);
 /// How long a command may take before the caller is told that the outcome is open.
 const COMMIT_DEADLINE: Duration = Duration::from_secs(10);
-/// How long a command may wait for others that use the same keys: for one of unknown outcome, and some.
+/// How long a command waits for others that use the same keys: longer than one without an answer is waited for.
 const TURN_DEADLINE: Duration = Duration::from_secs(12);
 /// How often a session is planned anew because a record it read was changed. Each time another command succeeded.
 const PLAN_TRIES: usize = 64;

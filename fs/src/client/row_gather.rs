@@ -93,7 +93,7 @@ impl RowGather {
         if missing.is_empty() || here >= self.layout.data() {
             return Step::Finish;
         }
-        let asks = if missing.iter().all(|chunk| self.is_promising(*chunk, &standing)) {
+        let asks = if !self.is_of_copies() && missing.iter().all(|chunk| self.is_promising(*chunk, &standing)) {
             missing.into_iter().filter(|chunk| matches!(self.cells[*chunk], Cell::Unasked)).collect()
         } else {
             let under_way = self.count(|cell| matches!(cell, Cell::Asked));
@@ -128,6 +128,11 @@ impl RowGather {
         let decoded = coder.reconstruct(self.row_length, &have, &lost).expect("`step` counted N cells or more");
         found.extend(lost.into_iter().zip(decoded.into_iter().map(Bytes::from)));
         found
+    }
+
+    /// Whether every cell tells the whole row, so that the nearest is as good as the one wanted.
+    fn is_of_copies(&self) -> bool {
+        self.count(|cell| matches!(cell, Cell::Nonexistent)) + 1 >= self.layout.data()
     }
 
     fn is_promising(&self, chunk: usize, standing: impl Fn(usize) -> Standing) -> bool {
@@ -184,6 +189,23 @@ mod tests {
         arrive(&mut row, 1);
         arrive(&mut row, 2);
         assert_eq!(row.step(|_| GOOD), Step::Finish);
+    }
+
+    #[test]
+    fn of_copies_the_nearest_is_read() {
+        let far_but_two = |chunk| Standing::Good { distance: usize::from(chunk != 2) };
+        let copies = Layout::new(1, 2, 4096, 1 << 20).unwrap();
+        let mut row = RowGather::new(copies, 4096, vec![0]);
+        assert_eq!(row.step(far_but_two), Step::Ask(vec![2]));
+        assert_eq!(row.step(far_but_two), Step::Wait);
+        row.late(2);
+        assert_eq!(row.step(far_but_two), Step::Ask(vec![0]));
+        arrive(&mut row, 2);
+        assert_eq!(row.step(far_but_two), Step::Finish);
+        assert_eq!(RowGather::new(copies, 4096, vec![0]).step(|_| GOOD), Step::Ask(vec![0]));
+        let far_but_five = |chunk| Standing::Good { distance: usize::from(chunk != 5) };
+        assert_eq!(RowGather::new(Layout::DEFAULT, 10, vec![0]).step(far_but_five), Step::Ask(vec![5]));
+        assert_eq!(full_row(&[0]).step(far_but_five), Step::Ask(vec![0]));
     }
 
     #[test]
