@@ -64,10 +64,10 @@ fn a_file_held_open_outlives_its_key_and_gives_its_space_back_when_it_is_closed(
     // What was deleted later is collected, so the held file would be if nobody held it.
     for round in 0..rounds {
         let before_bytes = stored_bytes(&cluster);
-        let later = random_file(&source, "later", LARGE_BYTES, 3 + round);
+        let later = random_file(&source, &format!("later-{round}"), LARGE_BYTES, 3 + round);
         tools::copy(&later.path, &mount).expect_success();
         assert!(stored_bytes(&cluster) > before_bytes + LARGE_BYTES - SLACK_BYTES);
-        cluster.run(&["rm", "later"]).expect_success();
+        cluster.run(&["rm", &later.name]).expect_success();
         wait::until_true("a deleted file is collected", COLLECTED_DEADLINE, || {
             stored_bytes(&cluster) < before_bytes + SLACK_BYTES
         });
