@@ -54,7 +54,7 @@ pub use operation::{Expected, Operation};
 pub use options::{LeaseOptions, LogOptions, LogWriting, Member, MemberRole, MemberStatus, StoreOptions};
 pub use queue::{Claims, CommandQueue, Turn};
 pub use replicated::{FatalError, ReplicatedStore};
-pub use session::{StoreSession, UNCOMMITTED};
+pub use session::StoreSession;
 pub use standing::{Epoch, Standing};
 pub use state_store::StateError;
 pub use versioned::Versioned;

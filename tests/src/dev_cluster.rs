@@ -12,6 +12,7 @@ use std::time::Duration;
 use tempfile::TempDir;
 
 use crate::binary::{cairn_program, profile_directory};
+use crate::disk_usage::allocated_bytes;
 use crate::finished::Finished;
 use crate::fuse;
 use crate::mount::Mount;
@@ -221,6 +222,21 @@ impl DevCluster {
                 names.iter().all(|name| status.nodes.iter().any(|node| node.name == *name && node.state == state))
             }
         });
+    }
+
+    /// Addresses of the masters that it was started with.
+    #[must_use]
+    pub fn addresses(&self) -> Vec<String> {
+        self.masters.split(',').map(str::to_owned).collect()
+    }
+
+    /// Disk space that the folders of all nodes take.
+    ///
+    /// # Panics
+    /// When one cannot be read.
+    #[must_use]
+    pub fn stored_bytes(&self) -> u64 {
+        self.node_names().iter().map(|name| allocated_bytes(&self.data(name))).sum()
     }
 
     /// Name of the elected master.

@@ -127,7 +127,8 @@ fn holds(overlay: &Overlay<'_>, key: &[u8], expected: &Expected) -> Result<bool,
     })
 }
 
-fn joined(front: &[u8], back: &[u8]) -> Bytes {
+/// What appending makes of a value.
+pub(super) fn joined(front: &[u8], back: &[u8]) -> Bytes {
     let mut joined = BytesMut::with_capacity(front.len() + back.len());
     joined.extend_from_slice(front);
     joined.extend_from_slice(back);

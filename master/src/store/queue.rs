@@ -57,7 +57,8 @@ impl CommandQueue {
     }
 
     /// Keys that somebody has or waits for.
-    pub fn keys(&self) -> usize {
+    #[cfg(test)]
+    pub(crate) fn keys(&self) -> usize {
         self.lines.lock().by_key.len()
     }
 }

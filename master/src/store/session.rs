@@ -5,13 +5,14 @@ mod tests;
 
 use std::collections::BTreeMap;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use parking_lot::Mutex;
 
+use super::apply::joined;
 use super::{Command, Expected, ReadError, Versioned, View};
 
 /// The version of a value that its session has not committed yet.
-pub const UNCOMMITTED: u64 = u64::MAX;
+const UNCOMMITTED: u64 = u64::MAX;
 
 /// Uncommitted writes over one view. Its own reads see them; nobody else does before the commit.
 ///
@@ -191,11 +192,4 @@ fn uncommitted(value: Bytes) -> Versioned {
 
 fn appended(before: Option<Versioned>, suffix: &[u8]) -> Versioned {
     uncommitted(joined(&before.map(|before| before.value).unwrap_or_default(), suffix))
-}
-
-fn joined(front: &[u8], back: &[u8]) -> Bytes {
-    let mut joined = BytesMut::with_capacity(front.len() + back.len());
-    joined.extend_from_slice(front);
-    joined.extend_from_slice(back);
-    joined.freeze()
 }

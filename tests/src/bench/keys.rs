@@ -71,7 +71,7 @@ pub fn measure_keys(options: &KeysOptions, tell: &mut dyn FnMut(&KeysFigures)) -
     let mut there = 0;
     for keys in sizes {
         let started = Instant::now();
-        make_keys(cluster.masters(), there..keys)?;
+        make_keys(&cluster.addresses(), there..keys)?;
         let made_a_second = f64::from(keys.saturating_sub(there)) / started.elapsed().as_secs_f64();
         there = there.max(keys);
         let measured = measure_listings(&cluster, keys, made_a_second)?;

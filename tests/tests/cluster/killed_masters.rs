@@ -19,7 +19,7 @@ const END_DEADLINE: Duration = Duration::from_secs(20);
 fn no_answer_is_lost_doubled_or_stale_while_two_of_five_masters_are_killed_again_and_again() {
     let _machine = Machine::alone();
     let cluster = DevCluster::start(ClusterOptions::default().masters(5).nodes(1).layout("1+0"));
-    let load = ValueLoad::start(cluster.masters().split(',').map(str::to_owned).collect(), CLIENTS);
+    let load = ValueLoad::start(cluster.addresses(), CLIENTS);
     load.quiet();
     let end = Instant::now() + Scale::from_environment().kill_masters;
     let mut pauses = Vec::new();

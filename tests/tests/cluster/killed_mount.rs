@@ -3,7 +3,6 @@
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use cairn_tests::disk_usage::allocated_bytes;
 use cairn_tests::scale::Scale;
 use cairn_tests::{ClusterOptions, DevCluster, Finished, Machine, fuse, tools, wait, workload};
 
@@ -12,10 +11,6 @@ const SESSION_TIMEOUT: Duration = Duration::from_secs(10);
 /// What is left to the cluster after that.
 const SWEEP_LIMIT: Duration = Duration::from_secs(10);
 const LEFT_LIMIT_BYTES: u64 = 16 << 20;
-
-fn stored_bytes(cluster: &DevCluster) -> u64 {
-    cluster.node_names().iter().map(|name| allocated_bytes(&cluster.data(name))).sum()
-}
 
 #[test]
 fn s44_a_mount_that_died_is_cleared_by_the_next_at_the_same_place() {
@@ -50,12 +45,12 @@ fn a_mount_killed_in_mid_copy_leaves_no_key_and_gives_its_space_back() {
     tools::copy(&kept.path, &cluster.mount_path()).expect_success();
     let size = Scale::from_environment().big_file_bytes;
     let lost = workload::random_file(&source, "lost", size, 2);
-    let before = stored_bytes(&cluster);
+    let before = cluster.stored_bytes();
 
     let (copy, killed_at) = std::thread::scope(|scope| {
         let copy = scope
             .spawn(|| Finished::of(Command::new("cp").arg(&lost.path).arg(cluster.mount_path()), tools::BULK_DEADLINE));
-        wait::until_true("a quarter is stored", tools::BULK_DEADLINE, || stored_bytes(&cluster) > before + size / 4);
+        wait::until_true("a quarter is stored", tools::BULK_DEADLINE, || cluster.stored_bytes() > before + size / 4);
         cluster.kill("mount");
         (copy.join().expect("cp ends when its mount dies"), Instant::now())
     });
@@ -68,8 +63,8 @@ fn a_mount_killed_in_mid_copy_leaves_no_key_and_gives_its_space_back() {
     no_key("right after the kill");
 
     let left = (SESSION_TIMEOUT + SWEEP_LIMIT).saturating_sub(killed_at.elapsed());
-    let back = wait::within(left, || (stored_bytes(&cluster) <= before + LEFT_LIMIT_BYTES).then_some(()));
-    let stored = stored_bytes(&cluster);
+    let back = wait::within(left, || (cluster.stored_bytes() <= before + LEFT_LIMIT_BYTES).then_some(()));
+    let stored = cluster.stored_bytes();
     assert!(
         back.is_some(),
         "{before} bytes were stored before, {stored} are, {:?} after the kill",

@@ -142,7 +142,7 @@ impl Changed<'_> {
 fn a_group_that_is_changed_under_load_while_its_elected_master_is_killed_answers_rightly() {
     let _machine = Machine::alone();
     let cluster = DevCluster::start(ClusterOptions::default().nodes(1).layout("1+0"));
-    let load = ValueLoad::start(cluster.masters().split(',').map(str::to_owned).collect(), CLIENTS);
+    let load = ValueLoad::start(cluster.addresses(), CLIENTS);
     load.quiet();
     let (fourth, address) = start_fourth(&cluster);
     let mut changed = Changed { cluster: &cluster, load: &load, fourth };

@@ -22,7 +22,7 @@ const LEAST_REFUSED: usize = 20;
 fn an_elected_master_that_was_stopped_serves_nothing_stale_when_it_goes_on() {
     let _machine = Machine::alone();
     let cluster = DevCluster::start(ClusterOptions::default().nodes(1).layout("1+0"));
-    let masters: Vec<String> = cluster.masters().split(',').map(str::to_owned).collect();
+    let masters = cluster.addresses();
     let elected = cluster.elected();
     let load = ValueLoad::start(masters.clone(), CLIENTS);
     let files = FileLoad::start(&load, masters);

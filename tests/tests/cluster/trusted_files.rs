@@ -5,7 +5,6 @@ use std::fs::File;
 use std::io::Read;
 use std::time::{Duration, Instant};
 
-use cairn_tests::disk_usage::allocated_bytes;
 use cairn_tests::scale::{FULL, Scale};
 use cairn_tests::status::KeyStatus;
 use cairn_tests::workload::{random_file, sum_of_bytes};
@@ -23,10 +22,6 @@ const COLLECTED_DEADLINE: Duration = Duration::from_mins(2);
 const NO_MASTER_LIMIT: Duration = Duration::from_secs(10);
 /// From the return of the masters until the mount lists again.
 const BACK_DEADLINE: Duration = Duration::from_secs(30);
-
-fn stored_bytes(cluster: &DevCluster) -> u64 {
-    cluster.node_names().iter().map(|name| allocated_bytes(&cluster.data(name))).sum()
-}
 
 #[test]
 fn a_thousand_children_that_write_to_one_descriptor_leave_every_line() {
@@ -53,7 +48,7 @@ fn a_file_held_open_outlives_its_key_and_gives_its_space_back_when_it_is_closed(
     let rounds = if Scale::from_environment() == FULL { 10 } else { 1 };
     let cluster = DevCluster::start(ClusterOptions::small().mounted());
     let (source, mount, other) = (cluster.folder("source"), cluster.mount_path(), cluster.mount("other"));
-    let empty_bytes = stored_bytes(&cluster);
+    let empty_bytes = cluster.stored_bytes();
     let held = random_file(&source, "held", LARGE_BYTES, 1);
     tools::copy(&held.path, &mount).expect_success();
     let open = [&*mount, other.path()].map(|folder| File::open(folder.join("held")).unwrap());
@@ -63,13 +58,13 @@ fn a_file_held_open_outlives_its_key_and_gives_its_space_back_when_it_is_closed(
 
     // What was deleted later is collected, so the held file would be if nobody held it.
     for round in 0..rounds {
-        let before_bytes = stored_bytes(&cluster);
+        let before_bytes = cluster.stored_bytes();
         let later = random_file(&source, &format!("later-{round}"), LARGE_BYTES, 3 + round);
         tools::copy(&later.path, &mount).expect_success();
-        assert!(stored_bytes(&cluster) > before_bytes + LARGE_BYTES - SLACK_BYTES);
+        assert!(cluster.stored_bytes() > before_bytes + LARGE_BYTES - SLACK_BYTES);
         cluster.run(&["rm", &later.name]).expect_success();
         wait::until_true("a deleted file is collected", COLLECTED_DEADLINE, || {
-            stored_bytes(&cluster) < before_bytes + SLACK_BYTES
+            cluster.stored_bytes() < before_bytes + SLACK_BYTES
         });
     }
     for mut file in open {
@@ -78,7 +73,7 @@ fn a_file_held_open_outlives_its_key_and_gives_its_space_back_when_it_is_closed(
         assert!(sum_of_bytes(&bytes) == held.sum, "other bytes than were opened");
     }
     wait::until_true("the space of the held file is back", COLLECTED_DEADLINE, || {
-        stored_bytes(&cluster) < empty_bytes + SLACK_BYTES
+        cluster.stored_bytes() < empty_bytes + SLACK_BYTES
     });
 }
 

@@ -13,15 +13,14 @@ const CLIENTS: usize = 4;
 const AT_ONCE: usize = 64;
 
 /// Makes empty keys of these numbers.
-pub(super) fn make_keys(masters: &str, numbers: Range<u32>) -> Result<(), ClientError> {
-    let masters: Vec<String> = masters.split(',').map(str::to_owned).collect();
+pub(super) fn make_keys(masters: &[String], numbers: Range<u32>) -> Result<(), ClientError> {
     let runtime = Builder::new_current_thread().enable_all().build().expect("this machine starts threads");
     runtime.block_on(async {
         let next = Arc::new(AtomicU32::new(numbers.start));
         let mut makers = JoinSet::new();
         let mut clients = Vec::with_capacity(CLIENTS);
         for _ in 0..CLIENTS {
-            let client = Client::connect(ClientOptions::new(masters.clone(), "bench keys")).await?;
+            let client = Client::connect(ClientOptions::new(masters.to_vec(), "bench keys")).await?;
             for _ in 0..AT_ONCE {
                 makers.spawn(make_next(client.clone(), Arc::clone(&next), numbers.end));
             }
