@@ -12,10 +12,21 @@ const DOWN: Duration = Duration::from_millis(300);
 /// Puts every master into one of two groups by a fair coin, again and again until `end`.
 pub(crate) async fn repartition(group: &StoreGroup, end: Instant) {
     while Instant::now() < end {
-        let (one, other): (Vec<u64>, Vec<u64>) = group.ids().into_iter().partition(|_| rand::rng().random_bool(0.5));
+        let (one, other) = split(&group.ids());
         group.network().partition(&[&one, &other]);
         let lasts = rand::rng().random_range(PARTITION);
         sleep(lasts).await;
+    }
+}
+
+/// Two groups by a fair coin. Coins that put every master into the same one part nobody, and are thrown again: a run
+/// has time for two partitions only, and of those both would be none once in 256 runs.
+fn split(masters: &[u64]) -> (Vec<u64>, Vec<u64>) {
+    loop {
+        let (one, other): (Vec<u64>, Vec<u64>) = masters.iter().partition(|_| rand::rng().random_bool(0.5));
+        if !one.is_empty() && !other.is_empty() {
+            return (one, other);
+        }
     }
 }
 
