@@ -18,6 +18,7 @@ mod connection;
 mod error;
 mod found_blob;
 mod locality;
+mod lost_targets;
 mod master_ring;
 mod masters;
 mod memory_budget;

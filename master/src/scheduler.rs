@@ -7,4 +7,4 @@ mod spread;
 
 pub use candidate::{Candidate, Score};
 pub use capacity::placeable_bytes;
-pub use placement::{CannotPlace, Placement, most_holes, place};
+pub use placement::{CannotPlace, Placement, most_holes, place, place_beside};

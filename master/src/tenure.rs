@@ -25,7 +25,9 @@ use crate::sessions::{Report, Sessions};
 use crate::state::State;
 use crate::status::CensusTaker;
 use crate::store::{Epoch, Store};
-use crate::transactions::{AbortRequest, Aborter, NamedTransaction, Namer, OpenRequest, Opener, TransactionTable};
+use crate::transactions::{
+    AbortRequest, Aborter, NamedTransaction, Namer, OpenRequest, Opener, ReplaceRequest, TransactionTable,
+};
 
 /// How often silent sessions are looked for.
 const EXPIRY_INTERVAL: Duration = Duration::from_millis(250);
@@ -213,7 +215,7 @@ impl Tenure {
         let report = Report::try_from(&request)?;
         let named = NamedTransaction::all(session, request.transactions)?;
         self.sessions.hear(session, report)?;
-        self.namer.name(session, named)?;
+        self.namer.name(session, &named)?;
         Ok(wire::HeartbeatResponse { applied_index: self.ledger.view()?.applied_index() })
     }
 
@@ -241,6 +243,14 @@ impl Tenure {
     /// Opens a transaction.
     pub async fn open_transaction(&self, request: OpenRequest) -> Result<wire::OpenTransactionResponse, Failure> {
         self.opener.open(request).await
+    }
+
+    /// A node in place of one that a transaction lost.
+    pub async fn replace_target(&self, request: ReplaceRequest) -> Result<wire::ReplaceTargetResponse, Failure> {
+        self.sessions.table().check(request.session())?;
+        self.namer.note(&request.open)?;
+        let target = self.opener.replace(&request).await?;
+        Ok(wire::ReplaceTargetResponse { target: Some(target) })
     }
 
     /// Aborts a transaction.

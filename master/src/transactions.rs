@@ -4,6 +4,7 @@
 mod aborting;
 mod naming;
 mod opening;
+mod replacing;
 mod reservation;
 mod table;
 #[cfg(test)]
@@ -13,6 +14,7 @@ mod transaction;
 pub use aborting::{AbortRequest, Aborter};
 pub use naming::{NamedTransaction, Namer};
 pub use opening::{OpenRequest, Opener};
+pub use replacing::ReplaceRequest;
 pub use reservation::reserved_bytes;
 pub use table::{Begun, NameClaim, TransactionTable};
 pub use transaction::OpenTransaction;

@@ -161,6 +161,18 @@ impl ClientError {
         Self::Protocol { peer: peer.to_owned(), why: why.to_string() }
     }
 
+    /// The loss of nodes that none could take the place of, with the reason.
+    pub(super) fn without_replacement(self, reason: &Self) -> Self {
+        let with_reason = |what: String| format!("{what}; no other node took their place: {reason}");
+        match self {
+            Self::TargetsLost { segment, layout, failures } => {
+                Self::TargetsLost { segment, layout, failures: with_reason(failures) }
+            }
+            Self::NoSpace { why } => Self::NoSpace { why: with_reason(why) },
+            other => other,
+        }
+    }
+
     /// What a master's refusal of `what` means to the caller.
     pub(super) fn from_refusal(what: &'static str, refusal: Refusal) -> Self {
         match refusal {

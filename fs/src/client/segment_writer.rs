@@ -12,11 +12,12 @@ use tokio::sync::OwnedSemaphorePermit;
 
 use super::chunk_account::ChunkAccount;
 use super::connection::Connection;
+use super::lost_targets::REPLACEMENTS_LIMIT;
 use super::outgoing::QueuedCell;
 use super::row_encoder::{CellMark, EncodedCell, encode_row};
 use super::sent_rows::SentRows;
 use super::session::{OpenTransaction, Session};
-use super::target::{Target, TargetFailure};
+use super::target::Target;
 use super::target_state::TargetState;
 use super::target_stream::TargetStream;
 use super::{ClientError, unsealed_row, wire_layout};
@@ -43,8 +44,10 @@ pub(super) struct Parts {
     pub(super) transaction: Arc<OpenTransaction>,
     pub(super) coder: Coder,
     pub(super) targets: Vec<TargetState>,
-    accounts: Vec<ChunkAccount>,
-    rows: SentRows,
+    pub(super) accounts: Vec<ChunkAccount>,
+    pub(super) rows: SentRows,
+    /// Targets that may still be replaced.
+    pub(super) replacements_left: usize,
     remembered: LruCache<u64, Vec<CellMark>>,
     /// Row 0 while it is the only one, and so short that the masters may keep it: it is sent nowhere yet.
     unsent: Option<Bytes>,
@@ -68,8 +71,18 @@ impl SegmentWriter {
         let targets = targets.into_iter().map(|target| target.map_or(TargetState::Hole, TargetState::Quiet)).collect();
         let accounts = vec![ChunkAccount::default(); layout.chunks()];
         let (rows, remembered) = (SentRows::new(layout), LruCache::new(REMEMBERED_ROWS));
-        let parts =
-            Parts { connection, session, transaction, coder, targets, accounts, rows, remembered, unsent: None };
+        let parts = Parts {
+            connection,
+            session,
+            transaction,
+            coder,
+            targets,
+            accounts,
+            rows,
+            replacements_left: REPLACEMENTS_LIMIT,
+            remembered,
+            unsent: None,
+        };
         Self { parts: Some(parts), failed: None }
     }
 
@@ -199,7 +212,7 @@ impl Parts {
         self.send(cells, rooms, budget);
         let sent = self.accounts.iter().map(|account| account.length_bytes).max().unwrap_or(0);
         self.transaction.sent_bytes_per_node.store(sent, Ordering::Relaxed);
-        self.check_losses()
+        self.make_good().await
     }
 
     /// What a row written before counts for in the accounts. A code is a function of the data, so a row that is read
@@ -232,7 +245,7 @@ impl Parts {
         }
         match &self.targets[chunk] {
             TargetState::Started(_, stream) => stream.room(length).await,
-            TargetState::Hole | TargetState::Quiet(_) => None,
+            TargetState::Hole | TargetState::Quiet(_) | TargetState::Sealed(..) => None,
         }
     }
 
@@ -251,33 +264,6 @@ impl Parts {
         }
     }
 
-    /// Chunks that have cells and no node any more.
-    fn losses(&self) -> Vec<(String, TargetFailure)> {
-        let with_cells =
-            self.targets.iter().zip(&self.accounts).enumerate().filter(|(_, (_, account))| account.cells > 0);
-        let name = |chunk, target: Option<&Target>| {
-            target.map_or_else(|| format!("chunk {chunk}"), |target| target.name.clone())
-        };
-        with_cells.filter_map(|(chunk, (state, _))| Some((name(chunk, state.target()), state.failure()?))).collect()
-    }
-
-    fn check_losses(&self) -> Result<(), ClientError> {
-        let losses = self.losses();
-        if losses.len() <= wire_layout::missing_allowed(self.coder.layout()) {
-            return Ok(());
-        }
-        let describe = |(name, failure): &(String, TargetFailure)| format!("{name} ({failure})");
-        let failures = losses.iter().map(describe).collect::<Vec<_>>().join(", ");
-        let unplaced = losses.iter().filter(|(_, failure)| matches!(failure, TargetFailure::NotPlaced)).count();
-        let full = losses.iter().filter(|(_, failure)| failure.is_full()).count();
-        Err(if full > 0 && full + unplaced == losses.len() {
-            ClientError::NoSpace { why: failures }
-        } else {
-            let layout = self.coder.layout().to_string();
-            ClientError::TargetsLost { segment: self.transaction.segment, layout, failures }
-        })
-    }
-
     async fn seal(&mut self) -> Result<Segment, ClientError> {
         let layout = wire_layout::to_wire(self.coder.layout());
         if let Some(contents) = self.unsent.take().and_then(KeptContents::new) {
@@ -288,13 +274,13 @@ impl Parts {
         if length_bytes == 0 {
             return Err(ClientError::InvalidRequest { why: "a segment without bytes is not sealed".to_owned() });
         }
-        let seals = self.targets.iter().zip(&self.accounts).filter_map(|(state, account)| match state {
-            TargetState::Started(target, stream) => Some(stream.seal(account.record(Some(target.place())))),
-            TargetState::Hole | TargetState::Quiet(_) => None,
-        });
-        // A lost target keeps its own failure, which `check_losses` looks at.
-        join_all(seals).await;
-        self.check_losses()?;
+        loop {
+            self.seal_targets().await;
+            if self.check_losses().is_ok() {
+                break;
+            }
+            self.make_good().await?;
+        }
         let chunks = self.targets.iter().zip(&self.accounts).map(|(state, account)| {
             let place = state.target().filter(|_| state.failure().is_none()).map(Target::place);
             account.record(place)
@@ -309,6 +295,19 @@ impl Parts {
             version: 0,
             transaction: self.transaction.id,
         })
+    }
+
+    /// Makes each chunk durable that is not. A lost target keeps its own failure, which `check_losses` looks at.
+    async fn seal_targets(&mut self) {
+        let seals = self.targets.iter_mut().zip(&self.accounts).map(async |(state, account)| {
+            if let TargetState::Started(target, stream) = state {
+                let expected = account.record(Some(target.place()));
+                if stream.seal(expected.clone()).await {
+                    *state = TargetState::Sealed(target.clone(), expected);
+                }
+            }
+        });
+        join_all(seals).await;
     }
 
     /// Stops sending, then tells the master.

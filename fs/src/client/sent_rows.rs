@@ -30,6 +30,13 @@ impl SentRows {
         (row < *end).then(|| self.layout.row_size_bytes())
     }
 
+    /// Every row and its length, rising but for those that are not full, which come last.
+    pub(super) fn all(&self) -> impl Iterator<Item = (u64, usize)> {
+        let full = self.full.iter().flat_map(|(first, end)| *first..*end);
+        full.map(|row| (row, self.layout.row_size_bytes()))
+            .chain(self.short.iter().map(|(row, length)| (*row, *length)))
+    }
+
     /// A row was written with `length` bytes, never fewer than before.
     pub(super) fn insert(&mut self, row: u64, length: usize) {
         if length < self.layout.row_size_bytes() {
@@ -93,6 +100,8 @@ mod tests {
             for row in 0..13 {
                 prop_assert_eq!(rows.length(row), model.get(&row).copied());
             }
+            let all: BTreeMap<u64, usize> = rows.all().collect();
+            prop_assert_eq!((rows.all().count(), &all), (model.len(), &model));
             let contiguous = model.keys().copied().eq(0..model.len() as u64);
             let even = model.values().rev().skip(1).all(|length| *length == layout.row_size_bytes());
             let total = model.values().map(|length| *length as u64).sum();

@@ -33,7 +33,8 @@ pub(super) struct Session {
 pub(super) struct OpenTransaction {
     pub(super) id: TransactionId,
     pub(super) segment: SegmentId,
-    pub(super) nodes: Vec<NodeId>,
+    /// Nodes that cells are or were sent to.
+    pub(super) nodes: Mutex<Vec<NodeId>>,
     pub(super) key: Key,
     pub(super) exclusive: bool,
     /// Bytes sent so far to the node that was sent most.
@@ -118,7 +119,7 @@ impl OpenTransaction {
         wire::OpenTransactionState {
             transaction: Some(self.id.into()),
             segment: self.segment.to_wire(),
-            nodes: self.nodes.iter().map(|node| node.to_wire()).collect(),
+            nodes: self.nodes.lock().iter().map(|node| node.to_wire()).collect(),
             sent_bytes_per_node: self.sent_bytes_per_node.load(Ordering::Relaxed),
             key: self.key.as_str().to_owned(),
             exclusive: self.exclusive,

@@ -1,5 +1,6 @@
 //! The client against a cluster of fakes, with faults.
 
+mod lost_targets;
 mod metadata;
 mod reading;
 mod writing;

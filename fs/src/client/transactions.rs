@@ -10,6 +10,7 @@ use cairn_codec::Layout;
 use cairn_proto::ids::{NodeId, SegmentId, TransactionId};
 use cairn_proto::records::{Key, KeyEntry, Node};
 use cairn_proto::{Refusal, wire};
+use parking_lot::Mutex;
 use tokio::time::Instant;
 
 use super::connection::Connection;
@@ -24,7 +25,7 @@ use super::{BlobCommit, ClientError, Precondition, SegmentWriter, wire_layout};
 const ABORT_DEADLINE: Duration = Duration::from_secs(3);
 /// How long the masters may take to open transactions that nobody waits for yet.
 const OPEN_AHEAD_DEADLINE: Duration = Duration::from_secs(1);
-const PEER: &str = "master";
+pub(super) const PEER: &str = "master";
 
 impl Connection {
     pub(super) async fn begin(
@@ -41,7 +42,7 @@ impl Connection {
         let transaction = Arc::new(OpenTransaction {
             id,
             segment,
-            nodes: targets.iter().flatten().map(|target| target.node).collect(),
+            nodes: Mutex::new(targets.iter().flatten().map(|target| target.node).collect()),
             key: key.clone(),
             exclusive: precondition == Precondition::Absent,
             sent_bytes_per_node: AtomicU64::new(0),
@@ -184,7 +185,7 @@ impl Connection {
         Ok(OpenedWrite { id, segment, layout, targets })
     }
 
-    fn target(
+    pub(super) fn target(
         &self,
         node: &wire::NodeInfo,
         chunk: usize,
@@ -265,7 +266,7 @@ impl Connection {
         let request = wire::AbortTransactionRequest {
             transaction: Some(id.into()),
             segment: open.segment.to_wire(),
-            nodes: open.nodes.iter().map(|node| node.to_wire()).collect(),
+            nodes: open.nodes.lock().iter().map(|node| node.to_wire()).collect(),
         };
         let call =
             Call { what: "abort the write", deadline: Instant::now() + ABORT_DEADLINE, kind: CallKind::Repeatable };

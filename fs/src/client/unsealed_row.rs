@@ -1,7 +1,8 @@
-//! Reads back a row that was sent and is not sealed yet.
+//! Reads back a row that was sent and is not committed yet.
 
 use bytes::{Bytes, BytesMut};
 use cairn_proto::wire;
+use cairn_proto::wire::get_chunk_request::Version;
 use futures_util::future::join_all;
 
 use super::ClientError;
@@ -49,24 +50,27 @@ pub(super) async fn read(parts: &Parts, row: u64, length: usize) -> Result<Bytes
 fn standing(state: &TargetState) -> Standing {
     match state {
         TargetState::Started(_, stream) if stream.failure().is_none() => Standing::Good { distance: 0 },
-        _ => Standing::Gone,
+        TargetState::Sealed(..) => Standing::Good { distance: 0 },
+        TargetState::Started(..) | TargetState::Quiet(_) | TargetState::Hole => Standing::Gone,
     }
 }
 
 /// One cell of the row, once the node has stored all that was sent to it.
 async fn fetch(parts: &Parts, row: u64, length: usize, chunk: usize) -> Result<Bytes, String> {
-    let TargetState::Started(target, stream) = &parts.targets[chunk] else {
-        return Err("was never sent".to_owned());
+    let (target, version) = match &parts.targets[chunk] {
+        TargetState::Hole | TargetState::Quiet(_) => return Err("was never sent".to_owned()),
+        TargetState::Started(_, stream) if !stream.flush().await => {
+            return Err(stream.failure().map_or_else(|| "lost".to_owned(), ToString::to_string));
+        }
+        TargetState::Started(target, _) => (target, Version::Unsealed(target.chunk.clone())),
+        TargetState::Sealed(target, chunk) => (target, Version::Digest(Bytes::copy_from_slice(&chunk.digest))),
     };
-    if !stream.flush().await {
-        return Err(stream.failure().map_or_else(|| "lost".to_owned(), ToString::to_string));
-    }
     let segment = parts.transaction.segment;
     let request = wire::GetChunkRequest {
         segment: segment.to_wire(),
         chunk_index: target.chunk.chunk_index,
         ranges: Vec::new(),
-        version: Some(wire::get_chunk_request::Version::Unsealed(target.chunk.clone())),
+        version: Some(version),
     };
     let expected = ExpectedCell::new(parts.coder.layout(), segment, row, length, chunk);
     let answer = async {

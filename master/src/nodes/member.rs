@@ -46,12 +46,12 @@ impl Member {
             Some(_) if self.is_full(now, timing) => 0,
             Some(why) => return Err(why),
         };
-        Ok(Candidate {
-            node: self.node.id,
-            free_bytes,
-            limit_bytes,
-            locality: self.node.locality.iter().map(|label| (label.key.clone(), label.value.clone())).collect(),
-        })
+        Ok(Candidate { node: self.node.id, free_bytes, limit_bytes, locality: self.locality() })
+    }
+
+    /// Its labels, widest failure domain first.
+    pub fn locality(&self) -> Vec<(String, String)> {
+        self.node.locality.iter().map(|label| (label.key.clone(), label.value.clone())).collect()
     }
 
     /// Whether it would take writes if it had room: it serves, but not more than it holds.

@@ -70,13 +70,33 @@ pub fn place<R: Rng + ?Sized>(
     if roomy.len() < needed {
         return Err(CannotPlace::NoSpace { needed, with_room: roomy.len() });
     }
-    let mut nodes: Vec<NodeId> = choose(&roomy, layout.chunks().min(roomy.len()), score, random)
+    let mut nodes: Vec<NodeId> = choose(&[], &roomy, layout.chunks().min(roomy.len()), score, random)
         .into_iter()
         .map(|candidate| candidate.node)
         .collect();
     nodes.shuffle(random);
     let holes = layout.chunks() - nodes.len();
     Ok(chunks_with_holes(layout, holes).map(|hole| if hole { None } else { nodes.pop() }).collect())
+}
+
+/// Places one more chunk of a segment beside those that `kept` nodes keep: on one of the candidates, which are others.
+pub fn place_beside<R: Rng + ?Sized>(
+    kept: &[Candidate],
+    candidates: &[Candidate],
+    missing: &[String],
+    room_bytes: u64,
+    score: Score,
+    random: &mut R,
+) -> Result<NodeId, CannotPlace> {
+    let kept: Vec<&Candidate> = kept.iter().collect();
+    let roomy: Vec<&Candidate> = candidates.iter().filter(|candidate| candidate.free_bytes >= room_bytes).collect();
+    choose(&kept, &roomy, 1, score, random).first().map(|chosen| chosen.node).ok_or_else(|| {
+        if candidates.is_empty() {
+            CannotPlace::TooFewNodes { needed: 1, serving: 0, missing: missing.to_vec() }
+        } else {
+            CannotPlace::NoSpace { needed: 1, with_room: 0 }
+        }
+    })
 }
 
 /// Which chunks are holes: data chunks from the highest down to the second, so that a blob of one cell (data chunk 0

@@ -6,21 +6,27 @@ use rand::seq::SliceRandom;
 use super::candidate::{Candidate, Score};
 
 /// Chooses `count` of the candidates, spread as evenly as their numbers allow over the widest failure domains, within
-/// that over the next, and so on; among equals by score, then at random.
+/// that over the next, and so on; among equals by score, then at random. What `kept` nodes hold already counts.
 ///
 /// Taking, one after the other, a node whose domains hold the fewest so far is exact here: domains are nested, and the
 /// cost of a domain grows with each node taken from it.
 pub(super) fn choose<'a, R: Rng + ?Sized>(
+    kept: &[&'a Candidate],
     candidates: &[&'a Candidate],
     count: usize,
     score: Score,
     random: &mut R,
 ) -> Vec<&'a Candidate> {
-    let depth = candidates.iter().map(|candidate| candidate.locality.len()).max().unwrap_or(0);
-    let mut left: Vec<(Vec<usize>, &Candidate)> = with_domains(candidates, depth);
+    let all: Vec<&Candidate> = kept.iter().chain(candidates).copied().collect();
+    let depth = all.iter().map(|candidate| candidate.locality.len()).max().unwrap_or(0);
+    let mut all: Vec<(Vec<usize>, &Candidate)> = with_domains(&all, depth);
+    let mut left = all.split_off(kept.len());
+    let mut taken_from: HashMap<usize, usize> = HashMap::new();
+    for domain in all.into_iter().flat_map(|(domains, _)| domains) {
+        *taken_from.entry(domain).or_default() += 1;
+    }
     left.shuffle(random);
     left.sort_by_key(|(_, candidate)| score.rank(candidate));
-    let mut taken_from: HashMap<usize, usize> = HashMap::new();
     let mut chosen = Vec::with_capacity(count);
     while chosen.len() < count && !left.is_empty() {
         let loads = |domains: &[usize]| -> Vec<usize> {
@@ -107,11 +113,23 @@ mod tests {
             let candidates: Vec<&Candidate> = nodes.iter().collect();
             let count = wanted.min(candidates.len());
             let score = [Score::BestFit, Score::WorstFit, Score::Hybrid][usize::try_from(score).unwrap()];
-            let chosen = choose(&candidates, count, score, &mut StdRng::seed_from_u64(seed));
+            let chosen = choose(&[], &candidates, count, score, &mut StdRng::seed_from_u64(seed));
             let distinct: HashSet<_> = chosen.iter().map(|candidate| candidate.node).collect();
             prop_assert_eq!(distinct.len(), count);
             let best = every_choice(&candidates, count).iter().map(|choice| unevenness(choice, 3)).min().unwrap();
             prop_assert_eq!(unevenness(&chosen, 3), best);
+        }
+
+        #[test]
+        fn one_more_beside_others_is_as_even_as_any(nodes in cluster(), split in 0usize..9, seed in any::<u64>()) {
+            let (kept, others) = nodes.split_at(split.min(nodes.len() - 1));
+            let (kept, others): (Vec<&Candidate>, Vec<&Candidate>) = (kept.iter().collect(), others.iter().collect());
+            let chosen = choose(&kept, &others, 1, Score::Hybrid, &mut StdRng::seed_from_u64(seed));
+            let with = |other: &[&Candidate]| -> Vec<usize> {
+                unevenness(&kept.iter().chain(other).copied().collect::<Vec<_>>(), 3)
+            };
+            prop_assert_eq!(chosen.len(), 1);
+            prop_assert_eq!(with(&chosen), others.iter().map(|other| with(&[other])).min().unwrap());
         }
     }
 
@@ -123,7 +141,7 @@ mod tests {
         let candidates: Vec<&Candidate> = nodes.iter().collect();
         let mut random = StdRng::seed_from_u64(7);
         let used: HashSet<NodeId> = (0..64)
-            .flat_map(|_| choose(&candidates, 3, Score::Hybrid, &mut random))
+            .flat_map(|_| choose(&[], &candidates, 3, Score::Hybrid, &mut random))
             .map(|candidate| candidate.node)
             .collect();
         assert_eq!(used.len(), 8);

@@ -10,7 +10,7 @@ use crate::failure::Failure;
 use crate::group::Group;
 use crate::office::Office;
 use crate::state::State;
-use crate::transactions::{AbortRequest, OpenRequest};
+use crate::transactions::{AbortRequest, OpenRequest, ReplaceRequest};
 
 /// What clients ask of the masters.
 pub struct MetadataService {
@@ -66,6 +66,14 @@ impl Metadata for MetadataService {
     ) -> Answer<wire::OpenTransactionResponse> {
         let request = OpenRequest::try_from(request.into_inner())?;
         self.desk.read(|tenure| async move { tenure.open_transaction(request).await }).await
+    }
+
+    async fn replace_target(
+        &self,
+        request: Request<wire::ReplaceTargetRequest>,
+    ) -> Answer<wire::ReplaceTargetResponse> {
+        let request = ReplaceRequest::try_from(request.into_inner())?;
+        self.desk.read(|tenure| async move { tenure.replace_target(request).await }).await
     }
 
     async fn abort_transaction(

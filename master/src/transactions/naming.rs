@@ -22,9 +22,9 @@ const NAMED_LIMIT: usize = 16_384;
 /// What a client says of one of its open transactions.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NamedTransaction {
-    id: TransactionId,
-    segment: SegmentId,
-    nodes: Vec<NodeId>,
+    pub(super) id: TransactionId,
+    pub(super) segment: SegmentId,
+    pub(super) nodes: Vec<NodeId>,
     sent_bytes: u64,
     key: Key,
     exclusive: bool,
@@ -83,14 +83,21 @@ impl Namer {
     }
 
     /// Takes what a live session says of its open transactions.
-    pub fn name(&self, session: SessionId, named: Vec<NamedTransaction>) -> Result<(), Failure> {
+    pub fn name(&self, session: SessionId, named: &[NamedTransaction]) -> Result<(), Failure> {
         let now = self.clock.now();
         for named in named {
-            if !self.table.named(named.id, named.segment, named.sent_bytes, now) && self.is_open(&named)? {
-                self.table.insert(named.id, self.restored(&named));
-            }
+            self.note(named)?;
         }
         self.table.forget_unnamed(session, now, UNNAMED_GRACE);
+        Ok(())
+    }
+
+    /// Takes what a live session says of one of its open transactions.
+    pub fn note(&self, named: &NamedTransaction) -> Result<(), Failure> {
+        let now = self.clock.now();
+        if !self.table.named(named.id, named.segment, named.sent_bytes, now) && self.is_open(named)? {
+            self.table.insert(named.id, self.restored(named));
+        }
         Ok(())
     }
 

@@ -20,9 +20,9 @@ use crate::state::State;
 use crate::stripes::Stripes;
 
 /// How often a segment is placed anew because a node chosen for it does not admit the session.
-const PLACEMENT_TRIES: usize = 4;
+pub(super) const PLACEMENT_TRIES: usize = 4;
 /// Nodes that a client may ask to avoid.
-const AVOIDED_LIMIT: usize = 255;
+pub(super) const AVOIDED_LIMIT: usize = 255;
 /// Further transactions that one request may open.
 const FURTHER_LIMIT: u32 = 16;
 
@@ -70,10 +70,10 @@ pub struct Opener {
     ledger: Ledger,
     clock: Arc<dyn Clock>,
     sessions: Arc<Sessions>,
-    nodes: Arc<Nodes>,
-    table: Arc<TransactionTable>,
+    pub(super) nodes: Arc<Nodes>,
+    pub(super) table: Arc<TransactionTable>,
     default_layout: Layout,
-    score: Score,
+    pub(super) score: Score,
     opening: Stripes,
 }
 
@@ -201,7 +201,7 @@ impl Opener {
             .or_else(|_| place(&candidates, &missing, layout, room, self.score, random))
     }
 
-    fn target_info(&self, target: Option<(NodeId, BootId)>) -> Result<wire::NodeInfo, Refusal> {
+    pub(super) fn target_info(&self, target: Option<(NodeId, BootId)>) -> Result<wire::NodeInfo, Refusal> {
         let Some((node, boot)) = target else { return Ok(wire::NodeInfo::default()) };
         let info = self.nodes.info(node).ok_or_else(|| Refusal::NotReady { why: format!("node {node} is gone") })?;
         Ok(wire::NodeInfo { boot: boot.to_wire(), ..info })

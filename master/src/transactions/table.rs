@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use cairn_proto::Refusal;
 use cairn_proto::ids::{NodeId, SegmentId, SessionId, TransactionId};
-use cairn_proto::records::Key;
+use cairn_proto::records::{ChunkPlace, Key};
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
@@ -164,6 +164,21 @@ impl TransactionTable {
         tables.subtract_reservation(&transaction);
         transaction.sent_bytes = transaction.sent_bytes.max(sent_bytes);
         transaction.last_named = now;
+        tables.add_reservation(&transaction);
+        tables.open.insert(id, transaction);
+        true
+    }
+
+    /// Notes one more place that cells of a transaction go to, with room reserved there. `false`: it is not in the table.
+    pub fn add_place(&self, id: TransactionId, segment: SegmentId, place: ChunkPlace) -> bool {
+        let mut tables = self.0.lock();
+        let Some(mut transaction) = tables.open.get(&id).filter(|open| open.segment == segment).cloned() else {
+            return false;
+        };
+        tables.subtract_reservation(&transaction);
+        if !transaction.places.contains(&place) {
+            transaction.places.push(place);
+        }
         tables.add_reservation(&transaction);
         tables.open.insert(id, transaction);
         true

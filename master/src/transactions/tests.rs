@@ -1,5 +1,7 @@
 //! Opening transactions: who gets which nodes, what is refused, and what an election forgets.
 
+mod replacing;
+
 use std::collections::HashSet;
 use std::time::Duration;
 

@@ -17,6 +17,7 @@ mod key_value_benchmark;
 mod key_values;
 mod killed_masters;
 mod killed_mount;
+mod lost_targets;
 mod master_failover;
 mod master_membership;
 mod memory;

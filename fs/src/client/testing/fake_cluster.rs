@@ -17,8 +17,13 @@ pub(in crate::client) struct FakeCluster {
 impl FakeCluster {
     /// With as many nodes as the layout has chunks; chunk i goes to node i.
     pub(in crate::client) async fn start(layout: Layout) -> Self {
+        Self::start_with_spares(layout, 0).await
+    }
+
+    /// With further nodes, which take the place of others only.
+    pub(in crate::client) async fn start_with_spares(layout: Layout, spares: usize) -> Self {
         let mut nodes = Vec::new();
-        for number in 1..=layout.chunks() {
+        for number in 1..=layout.chunks() + spares {
             nodes.push(FakeNode::start(format!("node-{number}")).await);
         }
         let master = FakeMaster::start(layout, nodes.iter().map(|node| node.info.clone()).collect()).await;

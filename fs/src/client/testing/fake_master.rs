@@ -230,6 +230,26 @@ impl Metadata for Service {
         Ok(Response::new(wire::OpenTransactionResponse { segment, layout: Some(layout), targets, further }))
     }
 
+    async fn replace_target(
+        &self,
+        request: Request<wire::ReplaceTargetRequest>,
+    ) -> Result<Response<wire::ReplaceTargetResponse>, Status> {
+        self.admit().await?;
+        let request = request.into_inner();
+        let open = request.open.unwrap();
+        self.check_session(open.transaction.unwrap().session)?;
+        assert!(request.kept_nodes.iter().all(|kept| open.nodes.contains(kept)), "what is kept was opened");
+        let is_free =
+            |node: &&wire::NodeInfo| !open.nodes.contains(&node.id) && !request.avoid_nodes.contains(&node.id);
+        let state = self.state.lock();
+        let target = state.nodes.iter().find(is_free).cloned().ok_or_else(|| Refusal::TooFewNodes {
+            needed: "1".to_owned(),
+            serving: "0".to_owned(),
+            missing: "none".to_owned(),
+        })?;
+        Ok(Response::new(wire::ReplaceTargetResponse { target: Some(target) }))
+    }
+
     async fn abort_transaction(
         &self,
         request: Request<wire::AbortTransactionRequest>,

@@ -100,11 +100,12 @@ impl FakeNode {
 
 impl Service {
     async fn admit(&self, name: &'static str, write: bool) -> Result<(), Status> {
-        let fault = {
-            let mut stored = self.stored.lock();
-            stored.requests.push(name);
-            stored.fault.clone()
-        };
+        self.stored.lock().requests.push(name);
+        self.meet_fault(write).await
+    }
+
+    async fn meet_fault(&self, write: bool) -> Result<(), Status> {
+        let fault = self.stored.lock().fault.clone();
         match fault {
             Some(NodeFault::Dead) => Err(Status::unavailable("dead")),
             Some(NodeFault::Stopped) => std::future::pending().await,
@@ -154,11 +155,14 @@ impl Service {
         let missing = || Refusal::ChunkNotFound { segment: segment.to_string() };
         let stored = self.stored.lock();
         let cells = stored.chunks.get(&key).ok_or_else(missing)?;
-        if let Some(wire::get_chunk_request::Version::Digest(digest)) = &request.version {
-            let sealed = stored.sealed.get(&key).ok_or_else(missing)?;
-            if sealed.digest != **digest {
-                return Err(Refusal::ChunkStale { segment: segment.to_string() });
+        match (&request.version, stored.sealed.get(&key)) {
+            (Some(wire::get_chunk_request::Version::Digest(digest)), sealed) => {
+                if sealed.ok_or_else(missing)?.digest != **digest {
+                    return Err(Refusal::ChunkStale { segment: segment.to_string() });
+                }
             }
+            (Some(wire::get_chunk_request::Version::Unsealed(_)) | None, Some(_)) => return Err(missing()),
+            (Some(wire::get_chunk_request::Version::Unsealed(_)) | None, None) => {}
         }
         let rows =
             request.ranges.iter().flat_map(|range| (0..range.rows).map(|row| (range.stripe, range.first_row + row)));
@@ -183,6 +187,8 @@ impl Chunks for Service {
         let mut target = None;
         let mut stored_cells = 0;
         while let Some(message) = messages.message().await? {
+            // A fault breaks streams that are open, too.
+            self.meet_fault(true).await?;
             target = target.or(message.target);
             stored_cells += self.store(target.as_ref().unwrap(), message.cells)?;
         }
