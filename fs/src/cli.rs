@@ -211,7 +211,7 @@ mod tests {
     fn every_documented_form_is_understood() {
         for line in [
             "cairn dev",
-            "cairn dev --dir /d --masters 3 --nodes 6 --layout 4+2 --base-port 7000 --mount /m --daemon --cell-size 64KiB",
+            "cairn dev --dir /d --masters 3 --nodes 6 --layout 4+2 --base-port 7000 --mount /m --daemon --cell-size 64KiB --overwrite worm",
             "cairn dev stop --dir /d",
             "cairn dev --dir /d stop",
             "cairn dev status --dir /d --json",

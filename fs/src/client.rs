@@ -221,6 +221,13 @@ impl Client {
         Ok(session.default_layout())
     }
 
+    /// Whether a key that exists cannot be written again, as the masters said when the session was opened. Opens the
+    /// session.
+    pub async fn is_write_once(&self) -> Result<bool, ClientError> {
+        let session = self.connection.sessions.current(self.connection.deadline()).await?;
+        Ok(session.is_write_once())
+    }
+
     /// Opens a transaction: checks the precondition, places a segment, reserves room.
     /// `layout`: `None` for [`Client::default_layout`].
     pub async fn begin(

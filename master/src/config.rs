@@ -14,6 +14,7 @@ use serde::Deserialize;
 pub use invalid_config::InvalidConfig;
 pub use timing_config::TimingConfig;
 
+use crate::blobs::Overwrite;
 use crate::nodes::NodeTiming;
 use crate::scheduler::Score;
 use crate::store::LogOptions;
@@ -51,6 +52,10 @@ pub struct Config {
     /// Which of equally spread nodes new segments go to.
     #[serde(default)]
     pub placement: Score,
+    /// What becomes of a key that exists when a file is written under it. The elected master's counts: give all
+    /// masters the same.
+    #[serde(default)]
+    pub overwrite: Overwrite,
     /// The masters that a new group starts with, this one among them; the same on all. Empty: this one is to be added
     /// to a group, by `join`.
     #[serde(default)]
@@ -181,6 +186,7 @@ impl Config {
         Ok(Settings {
             default_layout: self.default_layout()?,
             score: self.placement,
+            overwrite: self.overwrite,
             session_heartbeat: timing.session_heartbeat,
             session_timeout: timing.session_timeout,
             nodes: NodeTiming {

@@ -10,7 +10,7 @@ use tokio::task::JoinSet;
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
-use crate::blobs::Blobs;
+use crate::blobs::{Blobs, Overwrite};
 use crate::clock::Clock;
 use crate::failure::Failure;
 use crate::jobs::Collection;
@@ -39,6 +39,8 @@ pub struct Settings {
     pub default_layout: Layout,
     /// Which of equally spread nodes is taken first.
     pub score: Score,
+    /// What becomes of a key that exists when a file is written under it.
+    pub overwrite: Overwrite,
     /// Time from one heartbeat of a session to the next.
     pub session_heartbeat: Duration,
     /// Silence after which a session ends.
@@ -119,6 +121,7 @@ impl Tenure {
                 Arc::clone(&requests),
                 Arc::clone(&transactions),
                 Arc::clone(&nodes),
+                settings.overwrite,
             ),
             values: Values::new(ledger.clone(), Arc::clone(&requests)),
             requests,
@@ -128,8 +131,7 @@ impl Tenure {
                 Arc::clone(&sessions),
                 Arc::clone(&nodes),
                 Arc::clone(&transactions),
-                layout,
-                settings.score,
+                &settings,
             ),
             aborter: Aborter::new(ledger.clone(), Arc::clone(&sessions), Arc::clone(&nodes), Arc::clone(&transactions)),
             namer: Namer::new(
@@ -206,6 +208,7 @@ impl Tenure {
             heartbeat_interval_ms: millis(self.settings.session_heartbeat),
             applied_index: session.0,
             default_layout: Some(wire_layout(&self.settings.default_layout)),
+            write_once: self.settings.overwrite == Overwrite::Worm,
         })
     }
 

@@ -77,6 +77,9 @@ impl DevCluster {
         command.arg("--masters").arg(self.options.masters.to_string());
         command.arg("--nodes").arg(self.options.nodes.to_string());
         command.arg("--layout").arg(&self.options.layout);
+        if self.options.write_once {
+            command.args(["--overwrite", "worm"]);
+        }
         if self.options.mounted {
             fs::create_dir_all(self.mount_path()).expect("the test's folder can be written");
             command.arg("--mount").arg(self.mount_path());

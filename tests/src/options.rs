@@ -9,18 +9,19 @@ pub struct ClusterOptions {
     pub(crate) nodes: usize,
     pub(crate) layout: String,
     pub(crate) mounted: bool,
+    pub(crate) write_once: bool,
 }
 
 impl Default for ClusterOptions {
     fn default() -> Self {
-        Self { masters: 3, nodes: 6, layout: "4+2".to_owned(), mounted: false }
+        Self { masters: 3, nodes: 6, layout: "4+2".to_owned(), mounted: false, write_once: false }
     }
 }
 
 impl ClusterOptions {
     /// One master and three nodes with layout 2+1: for tests that need a cluster, but not a large one.
     pub fn small() -> Self {
-        Self { masters: 1, nodes: 3, layout: "2+1".to_owned(), mounted: false }
+        Self { masters: 1, nodes: 3, layout: "2+1".to_owned(), mounted: false, write_once: false }
     }
 
     /// With this number of masters.
@@ -38,6 +39,12 @@ impl ClusterOptions {
     /// With this layout, such as `4+2`.
     pub fn layout(mut self, layout: &str) -> Self {
         layout.clone_into(&mut self.layout);
+        self
+    }
+
+    /// With keys that are never overwritten.
+    pub fn write_once(mut self) -> Self {
+        self.write_once = true;
         self
     }
 

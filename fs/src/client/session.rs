@@ -21,6 +21,7 @@ pub(super) struct Session {
     id: SessionId,
     heartbeat_interval: Duration,
     default_layout: Layout,
+    write_once: bool,
     requests: RequestSlots,
     last_transaction: AtomicU64,
     transactions: Mutex<BTreeMap<u64, Arc<OpenTransaction>>>,
@@ -52,6 +53,7 @@ impl Session {
             id,
             heartbeat_interval: Duration::from_millis(answer.heartbeat_interval_ms),
             default_layout: wire_layout::from_wire(PEER, answer.default_layout.as_ref())?,
+            write_once: answer.write_once,
             requests: RequestSlots::new(id),
             last_transaction: AtomicU64::new(0),
             transactions: Mutex::default(),
@@ -70,6 +72,11 @@ impl Session {
 
     pub(super) fn default_layout(&self) -> Layout {
         self.default_layout
+    }
+
+    /// Whether keys are never overwritten.
+    pub(super) fn is_write_once(&self) -> bool {
+        self.write_once
     }
 
     pub(super) fn requests(&self) -> &RequestSlots {

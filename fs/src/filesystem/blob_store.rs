@@ -42,6 +42,8 @@ pub trait BlobStore: Send + Sync + 'static {
     fn entry(&self, key: &Key) -> impl Future<Output = Result<Option<KeyEntry>, ClientError>> + Send;
     /// A snapshot of what `key` points at; its bytes stay readable while the answer lives.
     fn open(&self, key: &Key) -> impl Future<Output = Result<Option<Self::Blob>, ClientError>> + Send;
+    /// Whether a key that exists cannot be written again.
+    fn is_write_once(&self) -> impl Future<Output = Result<bool, ClientError>> + Send;
     /// Up to `limit` keys after `start_after`, in order.
     fn list(&self, start_after: Option<&Key>, limit: u32)
     -> impl Future<Output = Result<ListPage, ClientError>> + Send;

@@ -31,6 +31,10 @@ impl BlobStore for Client {
         Ok(Some(ClientBlob { reader: self.reader(found.clone()), found }))
     }
 
+    async fn is_write_once(&self) -> Result<bool, ClientError> {
+        Client::is_write_once(self).await
+    }
+
     async fn list(&self, start_after: Option<&Key>, limit: u32) -> Result<ListPage, ClientError> {
         Client::list(self, "", start_after, limit).await
     }

@@ -45,6 +45,7 @@ struct State {
     lost_answers: Vec<ClientError>,
     calls: BTreeMap<Call, usize>,
     open_segments: usize,
+    write_once: bool,
 }
 
 /// A committed blob.
@@ -81,7 +82,13 @@ impl FakeStore {
             lost_answers: Vec::new(),
             calls: BTreeMap::new(),
             open_segments: 0,
+            write_once: false,
         })))
+    }
+
+    /// From now on, no key that exists can be written again.
+    pub(crate) fn write_once(&self) {
+        self.0.lock().write_once = true;
     }
 
     /// The next such call fails.
@@ -170,6 +177,9 @@ impl State {
         let now = self.keys.get(key).map(|(entry, _)| entry.blob);
         let name = key.to_string();
         match precondition {
+            Precondition::Absent | Precondition::None if self.write_once && now.is_some() => {
+                Err(ClientError::KeyExists { key: name })
+            }
             Precondition::Absent if now.is_some() => Err(ClientError::KeyExists { key: name }),
             Precondition::Blob(_) if now.is_none() => Err(ClientError::KeyNotFound { key: name }),
             Precondition::Blob(blob) if now != Some(blob) => Err(ClientError::KeyChanged { key: name }),
@@ -225,6 +235,10 @@ impl BlobStore for FakeStore {
         self.call(Call::Open)?;
         let found = self.0.lock().keys.get(key).cloned();
         Ok(found.map(|(entry, stored)| FakeBlob { store: self.clone(), entry, stored }))
+    }
+
+    async fn is_write_once(&self) -> Result<bool, ClientError> {
+        Ok(self.0.lock().write_once)
     }
 
     async fn list(&self, start_after: Option<&Key>, limit: u32) -> Result<ListPage, ClientError> {
@@ -288,7 +302,7 @@ impl BlobStore for FakeStore {
         if !state.keys.contains_key(from) {
             return Err(ClientError::KeyNotFound { key: from.to_string() });
         }
-        if no_replace {
+        if no_replace || state.write_once {
             state.check(to, Precondition::Absent)?;
         }
         let moved = state.keys.remove(from).unwrap();

@@ -9,3 +9,4 @@ mod kernel;
 mod model;
 mod other_mounts;
 mod sessions;
+mod write_once;

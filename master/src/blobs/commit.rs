@@ -7,7 +7,7 @@ use cairn_proto::{Refusal, wire};
 use super::extents::{Extended, check_extents};
 use super::retire::retire;
 use super::sealed::check_sealed;
-use super::{CommitRequest, Precondition};
+use super::{CommitRequest, Overwrite, Precondition};
 use crate::failure::Failure;
 use crate::garbage::garbage_record;
 use crate::keys;
@@ -25,6 +25,8 @@ pub struct CommitContext {
     pub serial: u64,
     /// Milliseconds since 1970, for people.
     pub now_ms: u64,
+    /// What becomes of a key that exists.
+    pub overwrite: Overwrite,
     /// Where the transaction was told to write; places that the sealed segment does not name are cleared.
     pub written_to: Vec<ChunkPlace>,
 }
@@ -40,6 +42,8 @@ pub fn plan_commit(
     }
     let entry = State(session).entry(&request.key)?.map(|found| found.record);
     request.precondition.check(&request.key, entry.as_ref())?;
+    let (state, client) = (State(session), context.client);
+    context.overwrite.check_commit(&state, &request.key, entry.as_ref(), request.precondition, client)?;
     add_uses(session, request)?;
     if let Some((segment, layout)) = &request.sealed {
         check_sealed(session, context.client, segment, layout)?;
@@ -141,6 +145,7 @@ fn blob_of(request: &CommitRequest, context: &CommitContext) -> Blob {
         state: BlobState::Live,
         created_at_ms: context.now_ms,
         writer_killed_by_signal: request.writer_killed_by_signal,
+        session: context.client,
     }
 }
 

@@ -6,8 +6,8 @@ use cairn_proto::{Refusal, wire};
 
 use super::commit::committed_already;
 use super::{
-    CommitContext, CommitRequest, ListRequest, LookUpTarget, Precondition, RenameRequest, list, look_up, plan_commit,
-    plan_delete, plan_rename, plan_set_attributes,
+    CommitContext, CommitRequest, ListRequest, LookUpTarget, Overwrite, Precondition, RenameRequest, list, look_up,
+    plan_commit, plan_delete, plan_rename, plan_set_attributes,
 };
 use crate::clock::Clock;
 use crate::failure::Failure;
@@ -26,6 +26,7 @@ pub struct Blobs {
     serials: Serials,
     transactions: Arc<TransactionTable>,
     nodes: Arc<Nodes>,
+    overwrite: Overwrite,
 }
 
 impl Blobs {
@@ -36,9 +37,10 @@ impl Blobs {
         requests: Arc<Requests>,
         transactions: Arc<TransactionTable>,
         nodes: Arc<Nodes>,
+        overwrite: Overwrite,
     ) -> Self {
         let serials = Serials::new(ledger.clone());
-        Self { ledger, clock, requests, serials, transactions, nodes }
+        Self { ledger, clock, requests, serials, transactions, nodes, overwrite }
     }
 
     /// Makes a blob visible. When this returns, a majority of masters has it on stable storage.
@@ -49,6 +51,7 @@ impl Blobs {
             client: id.client,
             serial: self.serials.next().await?,
             now_ms: self.clock.unix_ms(),
+            overwrite: self.overwrite,
             written_to: self.written_to(&request),
         };
         match self.requests.run(id, |session| plan_commit(session, &request, &context)).await {
@@ -95,7 +98,7 @@ impl Blobs {
         let id = RequestId::try_from(request.request)?;
         let request = RenameRequest::try_from(request)?;
         let now_ms = self.clock.unix_ms();
-        self.requests.run(id, |session| plan_rename(session, &request, now_ms)).await
+        self.requests.run(id, |session| plan_rename(session, &request, self.overwrite, now_ms)).await
     }
 
     /// Changes the attributes of a key.

@@ -1,6 +1,7 @@
 use cairn_proto::records::Key;
 use cairn_proto::{Refusal, wire};
 
+use super::Overwrite;
 use super::retire::retire;
 use crate::failure::Failure;
 use crate::keys;
@@ -26,18 +27,20 @@ impl TryFrom<wire::RenameRequest> for RenameRequest {
     }
 }
 
-/// Moves an entry to another key; a blob that this key pointed at is marked deleted. A key renamed to itself stays as it
-/// is.
+/// Moves an entry to another key; a blob that this key pointed at is marked deleted, if keys are overwritten. A key
+/// renamed to itself stays as it is.
 pub fn plan_rename(
     session: &mut StoreSession,
     request: &RenameRequest,
+    overwrite: Overwrite,
     now_ms: u64,
 ) -> Result<wire::RenameResponse, Failure> {
     let Some(moved) = State(session).entry(&request.from)? else {
         return Err(Refusal::KeyNotFound { key: request.from.to_string() }.into());
     };
     let target = State(session).entry(&request.to)?;
-    if request.no_replace && target.is_some() {
+    let may_replace = overwrite == Overwrite::Replace || request.from == request.to;
+    if target.is_some() && (request.no_replace || !may_replace) {
         return Err(Refusal::KeyExists { key: request.to.to_string() }.into());
     }
     if request.from != request.to {

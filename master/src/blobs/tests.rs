@@ -1,5 +1,7 @@
 //! What a commit, a deletion and a rename do to the state, and when they are refused.
 
+mod write_once;
+
 use std::time::Duration;
 
 use bytes::Bytes;

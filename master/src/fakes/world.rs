@@ -7,6 +7,7 @@ use cairn_proto::records::{KeptContents, Segment};
 use cairn_proto::{Refusal, wire};
 
 use super::{FakeNodes, elected_store};
+use crate::blobs::Overwrite;
 use crate::clock::SystemClock;
 use crate::failure::Failure;
 use crate::layouts::{checked_layout, wire_layout};
@@ -21,12 +22,14 @@ pub(crate) struct World {
     pub(crate) store: Arc<MemoryStore>,
     pub(crate) nodes: FakeNodes,
     pub(crate) tenure: Arc<Tenure>,
+    settings: Settings,
 }
 
 pub(crate) fn settings() -> Settings {
     Settings {
         default_layout: Layout::new(4, 2, 4096, 1 << 20).unwrap(),
         score: Score::Hybrid,
+        overwrite: Overwrite::Replace,
         session_heartbeat: Duration::from_secs(1),
         session_timeout: Duration::from_secs(10),
         nodes: NodeTiming {
@@ -41,7 +44,12 @@ pub(crate) fn settings() -> Settings {
 impl World {
     /// An elected master and so many storage nodes that have joined and been heard.
     pub(crate) async fn new(nodes: u8) -> Self {
-        let world = Self::on(elected_store().await, FakeNodes::default(), Epoch(1));
+        Self::with_settings(nodes, settings()).await
+    }
+
+    /// The same, set up in another way.
+    pub(crate) async fn with_settings(nodes: u8, settings: Settings) -> Self {
+        let world = Self::on(elected_store().await, FakeNodes::default(), Epoch(1), settings);
         for number in 1..=nodes {
             let info = world.nodes.add(number);
             world.tenure.nodes().join(None, info).await.unwrap();
@@ -50,14 +58,14 @@ impl World {
         world
     }
 
-    fn on(store: Arc<MemoryStore>, nodes: FakeNodes, epoch: Epoch) -> Self {
+    fn on(store: Arc<MemoryStore>, nodes: FakeNodes, epoch: Epoch, settings: Settings) -> Self {
         let around = Surroundings {
             store: Arc::clone(&store) as Arc<dyn Store>,
             clock: Arc::new(SystemClock),
             node_client: Arc::new(nodes.clone()),
         };
-        let tenure = Arc::new(Tenure::load(&around, epoch, settings()).unwrap());
-        Self { store, nodes, tenure }
+        let tenure = Arc::new(Tenure::load(&around, epoch, settings.clone()).unwrap());
+        Self { store, nodes, tenure, settings }
     }
 
     /// The next master on the same state, with the nodes heard.
@@ -73,7 +81,7 @@ impl World {
         let Standing::Elected { epoch, serve_until } = standing else { panic!("it is elected") };
         let epoch = Epoch(epoch.0 + 1);
         self.store.set_standing(Standing::Elected { epoch, serve_until });
-        Self::on(self.store, self.nodes, epoch)
+        Self::on(self.store, self.nodes, epoch, self.settings)
     }
 
     /// One heartbeat of every node, and what it changes on record.

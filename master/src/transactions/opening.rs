@@ -8,7 +8,7 @@ use cairn_proto::{Refusal, wire};
 use futures_util::future::join_all;
 
 use super::{Begun, OpenTransaction, TransactionTable};
-use crate::blobs::Precondition;
+use crate::blobs::{Overwrite, Precondition};
 use crate::clock::Clock;
 use crate::failure::Failure;
 use crate::layouts::{checked_layout, wire_layout};
@@ -18,6 +18,7 @@ use crate::scheduler::{Candidate, CannotPlace, Placement, Score, place};
 use crate::sessions::Sessions;
 use crate::state::State;
 use crate::stripes::Stripes;
+use crate::tenure::Settings;
 
 /// How often a segment is placed anew because a node chosen for it does not admit the session.
 pub(super) const PLACEMENT_TRIES: usize = 4;
@@ -74,6 +75,7 @@ pub struct Opener {
     pub(super) table: Arc<TransactionTable>,
     default_layout: Layout,
     pub(super) score: Score,
+    overwrite: Overwrite,
     opening: Stripes,
 }
 
@@ -85,10 +87,11 @@ impl Opener {
         sessions: Arc<Sessions>,
         nodes: Arc<Nodes>,
         table: Arc<TransactionTable>,
-        default_layout: Layout,
-        score: Score,
+        settings: &Settings,
     ) -> Self {
-        Self { ledger, clock, sessions, nodes, table, default_layout, score, opening: Stripes::default() }
+        let (default_layout, score, overwrite) = (settings.default_layout, settings.score, settings.overwrite);
+        let opening = Stripes::default();
+        Self { ledger, clock, sessions, nodes, table, default_layout, score, overwrite, opening }
     }
 
     /// Opens a transaction. Asked again it answers the same, as long as it is open.
@@ -161,7 +164,8 @@ impl Opener {
     fn check_precondition(&self, request: &OpenRequest) -> Result<(), Failure> {
         let view = self.ledger.view()?;
         let entry = State(view.as_ref()).entry(&request.key)?.map(|found| found.record);
-        Ok(request.precondition.check(&request.key, entry.as_ref())?)
+        request.precondition.check(&request.key, entry.as_ref())?;
+        Ok(self.overwrite.check_opening(&request.key, entry.as_ref(), request.precondition)?)
     }
 
     /// A node for each chunk, each of which has admitted the session.

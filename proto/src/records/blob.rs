@@ -1,7 +1,7 @@
 use bytes::Bytes;
 
 use super::{Key, digest};
-use crate::ids::{BlobId, SegmentId};
+use crate::ids::{BlobId, SegmentId, SessionId};
 use crate::{Refusal, wire};
 
 /// A run of whole rows of a segment; only the last row of a blob may be part-filled.
@@ -52,6 +52,8 @@ pub struct Blob {
     pub created_at_ms: u64,
     /// Signal that killed the writer before it closed the file; 0 when none did.
     pub writer_killed_by_signal: u32,
+    /// The session that committed it; 0 in records that do not say.
+    pub session: SessionId,
 }
 
 impl TryFrom<wire::Extent> for Extent {
@@ -100,6 +102,7 @@ impl TryFrom<wire::Blob> for Blob {
             state,
             created_at_ms: blob.created_at_ms,
             writer_killed_by_signal: blob.writer_killed_by_signal,
+            session: SessionId(blob.session),
         })
     }
 }
@@ -122,6 +125,7 @@ impl From<&Blob> for wire::Blob {
             deleted_at_ms,
             deleted_index,
             writer_killed_by_signal: blob.writer_killed_by_signal,
+            session: blob.session.0,
         }
     }
 }

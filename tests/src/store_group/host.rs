@@ -3,6 +3,7 @@ use std::future::pending;
 use std::sync::Arc;
 
 use cairn_codec::Layout;
+use cairn_master::blobs::Overwrite;
 use cairn_master::clock::SystemClock;
 use cairn_master::nodes::NodeTiming;
 use cairn_master::scheduler::Score;
@@ -57,6 +58,7 @@ fn settings() -> Settings {
     Settings {
         default_layout: Layout::DEFAULT,
         score: Score::default(),
+        overwrite: Overwrite::Replace,
         session_heartbeat: timing.session_heartbeat,
         session_timeout: timing.session_timeout,
         nodes: NodeTiming { heartbeat: timing.node_heartbeat, suspect: timing.node_suspect, dead: timing.node_dead },

@@ -31,3 +31,4 @@ mod stopped_node;
 mod trusted_files;
 mod visibility;
 mod wall_clocks;
+mod write_once;

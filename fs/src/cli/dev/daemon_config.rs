@@ -4,6 +4,7 @@ use serde::Serialize;
 
 use super::daemon::{Daemon, DaemonKind};
 use super::directory::{ClusterDirectory, replace_file};
+use super::settings::OverwritePolicy;
 use super::{DevFailure, DevSettings};
 
 /// Times that differ from those of a production cluster, so that what comes late there is soon seen here.
@@ -17,6 +18,7 @@ struct MasterConfig<'a> {
     listen: &'a str,
     layout: &'a str,
     cell_size: String,
+    overwrite: OverwritePolicy,
     members: Vec<Member>,
     timing: Timing,
 }
@@ -79,6 +81,7 @@ fn master(directory: &ClusterDirectory, settings: &DevSettings, daemon: &Daemon,
         listen: &daemon.address,
         layout: &settings.layout,
         cell_size: exact_bytes(settings.cell_size_bytes.into()),
+        overwrite: settings.overwrite,
         members,
         timing: TIMING,
     })

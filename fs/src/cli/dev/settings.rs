@@ -1,7 +1,9 @@
+use std::fmt;
 use std::path::PathBuf;
 
 use bytesize::ByteSize;
 use cairn_codec::Layout;
+use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 
 /// Masters where the command line says nothing.
@@ -27,9 +29,32 @@ pub(crate) struct DevSettings {
     pub(crate) layout: String,
     /// Size of a cell in bytes.
     pub(crate) cell_size_bytes: u32,
+    /// What becomes of a key that exists when a file is written under it.
+    #[serde(default)]
+    pub(crate) overwrite: OverwritePolicy,
     /// Where the cluster is mounted, if it is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) mount: Option<PathBuf>,
+}
+
+/// What becomes of a key that exists when a file is written under it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum OverwritePolicy {
+    /// It leads to the new file.
+    #[default]
+    Replace,
+    /// Refused: write once, read many.
+    Worm,
+}
+
+impl fmt::Display for OverwritePolicy {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::Replace => "replace",
+            Self::Worm => "worm",
+        })
+    }
 }
 
 /// What the command line asks for; what it leaves out stays as it is, or takes its default.
@@ -40,6 +65,7 @@ pub(crate) struct RequestedSettings {
     pub(crate) nodes: Option<u16>,
     pub(crate) layout: Option<Layout>,
     pub(crate) cell_size: Option<ByteSize>,
+    pub(crate) overwrite: Option<OverwritePolicy>,
     pub(crate) mount: Option<PathBuf>,
 }
 
@@ -105,6 +131,7 @@ impl RequestedSettings {
             nodes: self.nodes.unwrap_or_else(|| smallest_default(&layout)),
             layout: shape(&layout),
             cell_size_bytes: u32::try_from(layout.cell_size_bytes()).expect("a valid cell fits 32 bits"),
+            overwrite: self.overwrite.unwrap_or_default(),
             mount: self.mount,
         };
         settings.check(&layout)?;
@@ -118,6 +145,7 @@ impl RequestedSettings {
         fixed("layout", &existing.layout, self.layout.as_ref().map(shape).as_ref())?;
         let cell_size = ByteSize::b(u64::from(existing.cell_size_bytes));
         fixed("cells of", &cell_size, self.cell_size.as_ref())?;
+        fixed("overwriting:", &existing.overwrite, self.overwrite.as_ref())?;
         let nodes = self.nodes.unwrap_or(existing.nodes);
         if nodes < existing.nodes {
             return Err(SettingsError::Shrinks { existing: existing.nodes, asked: nodes });
@@ -195,7 +223,7 @@ fn fixed<T: PartialEq + ToString>(what: &'static str, existing: &T, asked: Optio
 
 #[cfg(test)]
 mod tests {
-    use super::{DevSettings, RequestedSettings, SettingsError};
+    use super::{DevSettings, OverwritePolicy, RequestedSettings, SettingsError};
     use bytesize::ByteSize;
 
     fn existing() -> DevSettings {
@@ -260,6 +288,8 @@ mod tests {
         assert!(refused(layout).contains("layout 4+2; 6+3"));
         let cells = RequestedSettings { cell_size: Some(ByteSize::kib(128)), ..RequestedSettings::default() };
         assert!(refused(cells).contains("cells of 64.0 KiB"));
+        let worm = RequestedSettings { overwrite: Some(OverwritePolicy::Worm), ..RequestedSettings::default() };
+        assert!(refused(worm).contains("overwriting: replace; worm"));
         let port = RequestedSettings { base_port: Some(8000), ..RequestedSettings::default() };
         assert!(refused(port).contains("base port 7000"));
     }

@@ -11,7 +11,7 @@ use super::daemon::{Daemon, DaemonKind, daemons};
 use super::directory::ClusterDirectory;
 use super::ports::{FIRST_BASE_PORT, PortReservation};
 use super::readiness::wait_ready;
-use super::settings::RequestedSettings;
+use super::settings::{OverwritePolicy, RequestedSettings};
 use super::supervision::Supervision;
 use super::{DevFailure, DevSettings, daemon_config, stop};
 use crate::cli::mount::is_dead;
@@ -40,6 +40,10 @@ pub(crate) struct UpArguments {
     #[arg(long, value_name = "SIZE")]
     cell_size: Option<ByteSize>,
 
+    /// What becomes of a key that exists when a file is written under it; fixed by the first start [default: replace]
+    #[arg(long, value_enum, value_name = "POLICY")]
+    overwrite: Option<OverwritePolicy>,
+
     /// Masters listen from P+1 on, nodes from P+11 on [default: 7000, or the next hundred that is free]
     #[arg(long, value_name = "P")]
     base_port: Option<u16>,
@@ -62,6 +66,7 @@ impl UpArguments {
             nodes: self.nodes,
             layout: self.layout,
             cell_size: self.cell_size,
+            overwrite: self.overwrite,
             mount: self.mount.map(absolute).transpose()?,
         })
     }

@@ -181,6 +181,7 @@ impl Metadata for Service {
             heartbeat_interval_ms: 20,
             applied_index: session,
             default_layout: Some(wire_layout::to_wire(&state.layout)),
+            write_once: false,
         }))
     }
 

@@ -117,6 +117,7 @@ impl<S: BlobStore> FileSystem<S> {
         if from == to {
             return if no_replace { Err(FsError::Exists) } else { Ok(()) };
         }
+        let no_replace = no_replace || self.store.is_write_once().await?;
         let (moved, replaced) = (self.sessions.bound(&from), self.sessions.bound(&to));
         if no_replace && replaced.is_some() {
             return Err(FsError::Exists);

@@ -97,7 +97,10 @@ impl<S: BlobStore> FileSystem<S> {
         let session = match self.sessions.bound(&key) {
             Some(_) if mode.is_exclusive => return Err(FsError::Exists),
             Some(session) => session,
-            None => self.begin_new(&key, new_attributes(permissions, owner.0, owner.1), mode.is_exclusive).await?,
+            None => {
+                let must_be_new = mode.is_exclusive || self.store.is_write_once().await?;
+                self.begin_new(&key, new_attributes(permissions, owner.0, owner.1), must_be_new).await?
+            }
         };
         let opened = self.open_session(&session, OpenMode { writes: true, ..mode }).await?;
         Ok(Created { file: self.inodes.count_session(&session), opened })
@@ -172,6 +175,9 @@ impl<S: BlobStore> FileSystem<S> {
     }
 
     async fn open_session(&self, session: &Arc<Session<S>>, mode: OpenMode) -> Result<Opened, FsError> {
+        if self.store.is_write_once().await? && session.lock().await.is_in_store() {
+            return Err(FsError::Exists);
+        }
         if !session.add_writer(mode.caller) {
             self.revive(session, mode.caller).await?;
         }
@@ -237,6 +243,10 @@ impl<S: BlobStore> FileSystem<S> {
 
     /// A session over the committed file under `key`: its bytes, or none.
     pub(super) async fn begin_over(&self, key: &Key, empties: bool) -> Result<Arc<Session<S>>, FsError> {
+        if self.store.is_write_once().await? {
+            let exists = self.store.entry(key).await?.is_some();
+            return Err(if exists { FsError::Exists } else { FsError::LookAgain });
+        }
         let opening = if empties { self.replacement(key).await? } else { self.successor(key, true).await? };
         self.open_or_join(opening).ok_or(FsError::LookAgain)
     }
