@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cairn_proto::Refusal;
+use fail::fail_point;
 use tokio::time::{Instant, timeout};
 
 use crate::failure::Failure;
@@ -141,6 +142,7 @@ impl Ledger {
     }
 
     async fn propose(&self, command: Command) -> Result<u64, CommitError> {
+        fail_point!("command-planned");
         match timeout(COMMIT_DEADLINE, self.store.commit(self.epoch, command)).await {
             Ok(committed) => Ok(committed?.index),
             Err(_) => Err(CommitError::OutcomeUnknown { why: "no majority of masters answered in time".to_owned() }),

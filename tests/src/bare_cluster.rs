@@ -24,6 +24,9 @@ const SHOWN_LINES: usize = 25;
 /// Short enough for several purges between two faults.
 const SHORT_LOGS: &str = "[log]\nkeep_entries = 200\nsnapshot_every_entries = 150\n";
 
+/// Short enough for several sessions and collections in one test.
+const SHORT_MEMORY: &str = "[timing]\nsession_timeout = \"3s\"\ncollection_grace = \"500ms\"\n";
+
 /// What runs the daemons.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Program {
@@ -52,6 +55,7 @@ pub struct BareCluster {
     members: Vec<(u64, String)>,
     layout: String,
     short_logs: bool,
+    soon_forgotten: bool,
     root: TempDir,
 }
 
@@ -93,7 +97,7 @@ impl BareCluster {
     #[must_use]
     pub fn with_members(members: Vec<(u64, String)>, listen: &[(u64, String)], layout: &str, program: Program) -> Self {
         let (layout, root) = (layout.to_owned(), folder_on_disk());
-        let mut cluster = Self { daemons: Vec::new(), members, layout, short_logs: false, root };
+        let mut cluster = Self { daemons: Vec::new(), members, layout, short_logs: false, soon_forgotten: false, root };
         for (id, listen) in listen {
             cluster.set_listen(*id, listen);
             cluster.daemons.push(Daemon { name: master_name(*id), kind: "master", program, running: None });
@@ -111,6 +115,16 @@ impl BareCluster {
         self
     }
 
+    /// Has masters that do not run yet end silent sessions and collect deleted blobs within seconds.
+    #[must_use]
+    pub fn with_short_memory(mut self) -> Self {
+        self.soon_forgotten = true;
+        for (id, address) in &self.members {
+            self.set_listen(*id, address);
+        }
+        self
+    }
+
     /// Has a master listen elsewhere from its next start on.
     ///
     /// # Panics
@@ -122,6 +136,9 @@ impl BareCluster {
         writeln!(config, "layout = {layout:?}").expect("a string takes any text");
         if self.short_logs {
             config.push_str(SHORT_LOGS);
+        }
+        if self.soon_forgotten {
+            config.push_str(SHORT_MEMORY);
         }
         for (id, address) in &self.members {
             let name = master_name(*id);
@@ -210,12 +227,40 @@ impl BareCluster {
     /// # Panics
     /// When it cannot be started.
     pub fn start(&mut self, name: &str) {
+        self.start_with(name, &[]);
+    }
+
+    /// Starts a daemon that aborts at a point of its code once it is told to by [`Self::arm`].
+    ///
+    /// # Panics
+    /// When it cannot be started.
+    pub fn start_to_crash(&mut self, name: &str, point: &str) {
+        let arming = self.arming(name);
+        // Absent when nothing was armed before.
+        let _ = fs::remove_file(&arming);
+        self.start_with(name, &["--crash-at", point, "--crash-when", text(&arming)]);
+    }
+
+    /// Has a daemon crash when it comes to its point.
+    ///
+    /// # Panics
+    /// When the test's folder cannot be written.
+    pub fn arm(&self, name: &str) {
+        fs::write(self.arming(name), "").expect("the test's folder can be written");
+    }
+
+    fn arming(&self, name: &str) -> PathBuf {
+        self.root().join(format!("{name}.armed"))
+    }
+
+    fn start_with(&mut self, name: &str, crash: &[&str]) {
         fs::create_dir_all(self.disk()).expect("the test's folder can be written");
         let (config, log, offset) = (self.config(name), self.log(name), self.clock_offset(name));
         let daemon = self.daemon(name);
-        let mut arguments = vec![daemon.kind, "--config", text(&config)];
+        let mut arguments = [crash, &[daemon.kind, "--config", text(&config)]].concat();
         let program = match daemon.program {
-            Program::Cairn => cairn_program(),
+            Program::Cairn if crash.is_empty() => cairn_program(),
+            Program::Cairn => subject_program(),
             Program::Unsynced => {
                 arguments.push("--unsynced");
                 subject_program()

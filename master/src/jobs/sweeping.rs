@@ -3,6 +3,7 @@ use std::collections::{BTreeMap, HashSet};
 use bytes::Bytes;
 use cairn_proto::ids::{NodeId, SegmentId};
 use cairn_proto::records::ChunkPlace;
+use fail::fail_point;
 use futures_util::StreamExt;
 use futures_util::stream;
 
@@ -36,7 +37,13 @@ struct Garbage {
 /// the end. A record goes when every node has answered, is gone, or has lost that life of its data.
 pub(super) async fn sweep(ledger: &Ledger, nodes: &Nodes, start: &Bytes) -> Result<Option<Bytes>, Failure> {
     let (mut garbage, next) = read(ledger, nodes, start)?;
+    if !garbage.is_empty() {
+        fail_point!("garbage-found");
+    }
     let done = order(nodes, &garbage).await;
+    if !done.is_empty() {
+        fail_point!("garbage-deleted");
+    }
     for record in &mut garbage {
         record.places.retain(|place| !done.contains(&(record.segment, place.node)));
     }

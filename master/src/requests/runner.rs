@@ -3,6 +3,7 @@ use std::collections::HashMap;
 
 use cairn_proto::Refusal;
 use cairn_proto::ids::SessionId;
+use fail::fail_point;
 use parking_lot::Mutex;
 use prost::Message;
 use tonic::{Code, Status};
@@ -54,6 +55,7 @@ impl Requests {
     ) -> Result<R, Failure> {
         self.check_unanswered(id)?;
         let done = self.ledger.transact(|session| self.answer(id, session, &mut plan)).await?;
+        fail_point!("request-carried-out");
         match done.result {
             Answer::Kept(reply) => Ok(reply?),
             Answer::New(outcome) => {

@@ -3,6 +3,7 @@ use std::time::Duration;
 
 use cairn_proto::ids::SegmentId;
 use cairn_proto::{Refusal, records, wire};
+use fail::fail_point;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::timeout;
 use tokio_stream::Empty;
@@ -94,6 +95,7 @@ async fn take_in(node: Arc<Node>, mut stream: Streaming<wire::PutChunkRequest>) 
         let count = frames.len() as u64;
         let put = node.store.put(&target, frames, || require_open(&session, &target)).await;
         put.map_err(|error| write_refusal(&node, error, &session, &target))?;
+        fail_point!("cells-stored");
         stored += count;
         let next = tokio::select! {
             biased;

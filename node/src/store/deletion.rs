@@ -1,3 +1,4 @@
+use fail::fail_point;
 use std::sync::atomic::Ordering;
 
 use cairn_proto::ids::{SegmentId, SessionId};
@@ -80,6 +81,7 @@ impl Store {
             return Ok(());
         }
         self.write(changes, Durability::Synced).await?;
+        fail_point!("chunks-deleted");
         for Doomed { segment, placement, sealed_by } in doomed {
             if sealed_by.is_some() {
                 self.sealed_chunks.fetch_sub(1, Ordering::Relaxed);

@@ -18,6 +18,12 @@ const LOG_FILTER: &str = "info,openraft=warn";
 /// A daemon in an environment that no configuration can ask for.
 #[derive(Debug, Parser)]
 struct Arguments {
+    /// Abort the process at this point of its code, as soon as the file of `--crash-when` is there
+    #[arg(long, requires = "crash_when")]
+    crash_at: Option<String>,
+    /// File that arms the crash
+    #[arg(long)]
+    crash_when: Option<PathBuf>,
     #[command(subcommand)]
     daemon: Daemon,
 }
@@ -60,6 +66,8 @@ enum SubjectError {
     File { path: PathBuf, source: std::io::Error },
     #[error("{} is not valid: {source}", path.display())]
     Config { path: PathBuf, source: toml::de::Error },
+    #[error("--crash-at {point}: {why}")]
+    CrashPoint { point: String, why: String },
     #[error("no runtime: {0}")]
     Runtime(std::io::Error),
     #[error(transparent)]
@@ -73,13 +81,32 @@ fn main() -> ExitCode {
     lines.with_ansi(false).init();
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
     let arguments = Arguments::parse();
-    let ended = runtime.map_err(SubjectError::Runtime).and_then(|runtime| runtime.block_on(arguments.daemon.run()));
+    let armed = arguments.arm();
+    let runtime = armed.and_then(|()| runtime.map_err(SubjectError::Runtime));
+    let ended = runtime.and_then(|runtime| runtime.block_on(arguments.daemon.run()));
     match ended {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             tracing::error!("{error}");
             ExitCode::FAILURE
         }
+    }
+}
+
+impl Arguments {
+    /// Sets the crash up that was asked for.
+    fn arm(&self) -> Result<(), SubjectError> {
+        let (Some(point), Some(file)) = (self.crash_at.clone(), self.crash_when.clone()) else { return Ok(()) };
+        let failed = |why: String| SubjectError::CrashPoint { point: point.clone(), why };
+        if !fail::has_failpoints() {
+            return Err(failed("this program was built without them; `cargo test` builds it with them".to_owned()));
+        }
+        let crash = move || {
+            if file.exists() {
+                std::process::abort();
+            }
+        };
+        fail::cfg_callback(&point, crash).map_err(failed)
     }
 }
 

@@ -8,6 +8,7 @@
 mod bad_names;
 mod command_line;
 mod copying;
+mod crash_points;
 mod damaged_data;
 mod dead_masters;
 mod dead_nodes;

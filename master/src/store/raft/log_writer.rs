@@ -2,6 +2,7 @@ use std::io;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
+use fail::fail_point;
 use openraft::storage::IOFlushed;
 use parking_lot::Mutex;
 use rocksdb::WriteBatch;
@@ -123,6 +124,7 @@ impl Worker {
             tracing::error!(%error, "cannot write the Raft log");
             self.failure = Some(error.to_string());
         }
+        fail_point!("log-synced");
         if let (None, true, Some((number, _))) = (&self.failure, sync, waiting.last()) {
             self.tail.lock().set_durable(*number);
         }
@@ -136,6 +138,7 @@ impl Worker {
         for batch in batches {
             db.write_opt(batch, &unsynced()).map_err(database)?;
         }
+        fail_point!("log-written");
         if sync && self.synced { db.flush_wal(true).map_err(database) } else { Ok(()) }
     }
 }

@@ -3,6 +3,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use cairn_proto::wire;
+use fail::fail_point;
 use futures_util::{Stream, StreamExt};
 use openraft::storage::{ApplyResponder, EntryResponder, RaftSnapshotBuilder, RaftStateMachine};
 use openraft::{EntryPayload, OptionalSend, Snapshot};
@@ -130,6 +131,7 @@ fn apply_batch(store: &StateStore, mut progress: Progress, batch: Vec<Item>) -> 
     }
     let position = snapshot_meta_to_wire(&progress.position, String::new());
     store.write(&overlay.into_writes(), &position, progress.highest_master, &progress.recent)?;
+    fail_point!("command-applied");
     for (outcome, responder) in answers {
         if let Some(responder) = responder {
             responder.send(outcome);
