@@ -5,7 +5,7 @@ use cairn_proto::ids::{BlobId, NodeId, SegmentId, SessionId};
 use cairn_proto::records::Key;
 
 /// `key/<key>`: what a key points at.
-pub const KEYS: &[u8] = b"key/";
+pub const KEYS: &[u8] = crate::store::WATCHED_PREFIX;
 /// `blob/<blob>`: a blob, live or awaiting collection.
 pub const BLOBS: &[u8] = b"blob/";
 /// `segment/<segment>`: a sealed segment.

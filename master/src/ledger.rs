@@ -8,12 +8,14 @@ use std::time::Duration;
 
 use cairn_proto::Refusal;
 use fail::fail_point;
+use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
 
 use crate::failure::Failure;
 use crate::state::State;
 use crate::store::{
-    Claims, Command, CommandQueue, CommitError, Epoch, ReadError, Standing, Store, StoreSession, Turn, View,
+    ChangeHistory, Claims, Command, CommandQueue, CommitError, Epoch, ReadError, Standing, Store, StoreSession, Turn,
+    View,
 };
 
 /// How long a read waits for the state that the client has already seen elsewhere.
@@ -155,6 +157,16 @@ impl Ledger {
         timeout(CATCH_UP_DEADLINE, self.store.wait_applied(index + 1))
             .await
             .map_err(|_| Refusal::NotReady { why: format!("this master does not get past index {index}") })
+    }
+
+    /// The latest changes of keys that this master has applied.
+    pub fn changes(&self) -> Arc<ChangeHistory> {
+        self.store.changes()
+    }
+
+    /// Whether this master is elected, and every change of that.
+    pub fn standing(&self) -> watch::Receiver<Standing> {
+        self.store.standing()
     }
 
     /// Whether this epoch may serve at `now`; otherwise who may, if known.

@@ -28,6 +28,7 @@ pub mod store;
 mod stripes;
 pub mod tenure;
 pub mod transactions;
+pub mod watching;
 
 #[cfg(test)]
 mod fakes;

@@ -37,6 +37,13 @@ pub fn decode<M: Message + Default>(key: &[u8], value: &[u8]) -> Result<M, Damag
     }
 }
 
+/// The key whose entry lies at `at`.
+pub fn key_text(at: &[u8]) -> Result<String, DamagedRecord> {
+    let text = at.strip_prefix(keys::KEYS).and_then(|text| std::str::from_utf8(text).ok());
+    let key = text.and_then(|text| Key::try_from(text).ok()).ok_or_else(|| damaged(at, &"not a key"))?;
+    Ok(key.as_str().to_owned())
+}
+
 /// A complaint about the record at `key`.
 pub fn damaged(key: &[u8], why: &impl ToString) -> DamagedRecord {
     DamagedRecord { key: key.escape_ascii().to_string(), why: why.to_string() }

@@ -7,6 +7,8 @@ mod administration;
 mod alignment;
 pub mod apply;
 mod attempt;
+mod change;
+mod change_history;
 #[cfg(test)]
 mod cluster_tests;
 mod command;
@@ -44,6 +46,8 @@ mod versioned;
 mod view;
 
 pub use administration::AdministrationError;
+pub use change::Change;
+pub use change_history::{ChangeHistory, ChangePage, HistoryLost};
 pub use command::Command;
 pub use commit_error::{CommitError, Committed};
 pub use directory::DirectoryError;
@@ -71,6 +75,8 @@ pub use raft::{ChangeError, LogLimits, LogSize, StartError};
 pub(crate) use recent_commands::RecentCommands;
 pub(crate) use state_store::encode_cluster;
 
+use std::sync::Arc;
+
 use tokio::sync::watch;
 use tonic::async_trait;
 
@@ -79,6 +85,9 @@ pub const LEASE_KEY: &[u8] = b"lease";
 
 /// Key of the cluster's id, written once.
 pub const CLUSTER_KEY: &[u8] = b"cluster";
+
+/// In front of the records whose changes can be watched.
+pub const WATCHED_PREFIX: &[u8] = b"key/";
 
 /// Bytes of the keys and values of one command.
 pub(crate) const COMMAND_LIMIT_BYTES: usize = 8 << 20;
@@ -108,4 +117,7 @@ pub trait Store: Send + Sync {
 
     /// Whether this master is the elected one, and every change of that.
     fn standing(&self) -> watch::Receiver<Standing>;
+
+    /// The latest changes of watched records that this master has applied.
+    fn changes(&self) -> Arc<ChangeHistory>;
 }

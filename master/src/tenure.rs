@@ -28,6 +28,7 @@ use crate::store::{Epoch, Store};
 use crate::transactions::{
     AbortRequest, Aborter, NamedTransaction, Namer, OpenRequest, Opener, ReplaceRequest, TransactionTable,
 };
+use crate::watching::Watchers;
 
 /// How often silent sessions are looked for.
 const EXPIRY_INTERVAL: Duration = Duration::from_millis(250);
@@ -74,6 +75,7 @@ pub struct Tenure {
     requests: Arc<Requests>,
     blobs: Blobs,
     values: Values,
+    watchers: Watchers,
     opener: Opener,
     aborter: Aborter,
     namer: Namer,
@@ -124,6 +126,7 @@ impl Tenure {
                 settings.overwrite,
             ),
             values: Values::new(ledger.clone(), Arc::clone(&requests)),
+            watchers: Watchers::new(ledger.clone(), Arc::clone(&clock)),
             requests,
             opener: Opener::new(
                 ledger.clone(),
@@ -269,6 +272,11 @@ impl Tenure {
     /// The key-value service.
     pub fn values(&self) -> &Values {
         &self.values
+    }
+
+    /// Those who watch keys.
+    pub fn watchers(&self) -> &Watchers {
+        &self.watchers
     }
 
     /// Storage nodes.

@@ -112,6 +112,10 @@ refusals! {
     KeyNotFound(key) = "KEY_NOT_FOUND", NotFound, "no key {key:?}";
     /// The key no longer points at the blob the client named.
     KeyChanged(key) = "KEY_CHANGED", Aborted, "key {key:?} was changed by someone else";
+    /// Changes of keys up to index `lost` are not kept any more, so a watcher that wants them reads the keys again.
+    HistoryLost(lost) = "HISTORY_LOST", OutOfRange, "changes up to index {lost} are not kept any more; read the keys again";
+    /// As many watchers as one master serves are there.
+    TooManyWatchers(limit) = "TOO_MANY_WATCHERS", ResourceExhausted, "{limit} others watch keys at this master, which is all it serves";
     /// Not a valid key.
     InvalidKey(why) = "INVALID_KEY", InvalidArgument, "invalid key: {why}";
     /// The value of a key of the key-value service would be longer than it may be.

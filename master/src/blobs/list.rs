@@ -1,12 +1,12 @@
 use bytes::Bytes;
-use cairn_proto::records::{KEY_LIMIT_BYTES, Key};
+use cairn_proto::records::KEY_LIMIT_BYTES;
 use cairn_proto::{Refusal, wire};
 use prost::Message;
 
 use super::Pattern;
 use crate::failure::StateError;
 use crate::keys;
-use crate::state::{State, Stored, damaged, decode_entry};
+use crate::state::{State, Stored, decode_entry, key_text};
 
 /// Keys in one answer.
 const KEYS_LIMIT: usize = 10_000;
@@ -92,12 +92,6 @@ impl Page {
         self.last = key;
         Ok(())
     }
-}
-
-fn key_text(at: &[u8]) -> Result<String, crate::failure::DamagedRecord> {
-    let text = at.strip_prefix(keys::KEYS).and_then(|text| std::str::from_utf8(text).ok());
-    let key = text.and_then(|text| Key::try_from(text).ok()).ok_or_else(|| damaged(at, &"not a key"))?;
-    Ok(key.as_str().to_owned())
 }
 
 #[cfg(test)]

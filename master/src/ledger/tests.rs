@@ -11,7 +11,7 @@ use crate::fakes;
 use crate::records::NumberRecord;
 use crate::state::{State, encode};
 use crate::store::{
-    Command, CommitError, Committed, Epoch, MemoryStore, ReadError, Standing, Store, StoreSession, View,
+    ChangeHistory, Command, CommitError, Committed, Epoch, MemoryStore, ReadError, Standing, Store, StoreSession, View,
 };
 
 /// A store in memory that lets others run before a command applies, and counts the commands.
@@ -46,6 +46,10 @@ impl Store for BusyStore {
 
     fn standing(&self) -> watch::Receiver<Standing> {
         self.inner.standing()
+    }
+
+    fn changes(&self) -> Arc<ChangeHistory> {
+        self.inner.changes()
     }
 }
 

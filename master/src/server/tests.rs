@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cairn_proto::ids::{SegmentId, SessionId};
+use cairn_proto::records::Key;
 use cairn_proto::transport::TcpConnector;
 use cairn_proto::wire::metadata_client::MetadataClient;
 use cairn_proto::wire::registry_client::RegistryClient;
@@ -19,9 +20,11 @@ use crate::config::Config;
 use crate::environment::Environment;
 use crate::fakes::{FakeNodeService, FakeNodes, elected_store, settings, written};
 use crate::group::Group;
+use crate::keys;
 use crate::nodes::GrpcNodeClient;
 use crate::office::Office;
-use crate::store::{Epoch, MemoryStore, Standing, Store};
+use crate::state::encode;
+use crate::store::{Command, Epoch, MemoryStore, Standing, Store};
 use crate::tenure::{Settings, Surroundings};
 
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -275,6 +278,47 @@ async fn a_master_that_is_not_elected_names_the_one_that_is() {
     assert_eq!(leader.lease.unwrap().epoch, 3);
     store.set_standing(Standing::Following { elected });
     assert!(matches!(refusal(client.list(wire::ListRequest::default()).await), Refusal::NotElected { .. }));
+}
+
+#[tokio::test]
+async fn a_watcher_is_told_over_the_wire_what_changes_and_at_the_end_who_is_elected() {
+    let store = elected_store().await;
+    let master = start(store.clone(), settings()).await;
+    let client = MetadataClient::new(channel(&master).await);
+    let watch = || {
+        let mut client = client.clone();
+        async move { client.watch(wire::WatchRequest { pattern: "a*".into(), after_index: None }).await }
+    };
+    let mut messages = ready(watch).await.into_inner();
+    let begin = messages.message().await.unwrap().unwrap();
+    assert_eq!(begin.changes, []);
+    for (key, write) in [("b", true), ("ab", true), ("ab", false)] {
+        let mut command = Command::new();
+        let at = keys::key(&Key::try_from(key).unwrap());
+        if write {
+            command.put(at, encode(&wire::KeyEntry::default()));
+        } else {
+            command.delete(at);
+        }
+        store.commit(Epoch(1), command).await.unwrap();
+    }
+    let mut changes = Vec::new();
+    while changes.len() < 2 {
+        let message = messages.message().await.unwrap().unwrap();
+        changes.extend(message.changes.into_iter().map(|change| (change.key.clone(), change.kind())));
+    }
+    assert_eq!(changes, [("ab".into(), wire::ChangeKind::Created), ("ab".into(), wire::ChangeKind::Removed)]);
+    store.set_standing(Standing::Following { elected: Some("127.0.0.1:7002".to_owned()) });
+    let ended = async {
+        loop {
+            match messages.message().await {
+                Ok(progress) => assert_eq!(progress.unwrap().changes, []),
+                Err(status) => return Refusal::from_status(&status),
+            }
+        }
+    };
+    let ended = tokio::time::timeout(PATIENCE, ended).await.expect("it ends");
+    assert_eq!(ended, Some(Refusal::NotElected { elected: "127.0.0.1:7002".into() }));
 }
 
 #[tokio::test]

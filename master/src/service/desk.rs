@@ -56,7 +56,8 @@ impl Desk {
         }
     }
 
-    fn status(&self, failure: Failure) -> Status {
+    /// What the client is told of a failure.
+    pub(super) fn status(&self, failure: Failure) -> Status {
         failure.into_status(self.office.elected_elsewhere())
     }
 }

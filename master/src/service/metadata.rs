@@ -3,6 +3,7 @@ use std::sync::Arc;
 use cairn_proto::ids::SessionId;
 use cairn_proto::wire::metadata_server::{Metadata, MetadataServer};
 use cairn_proto::{MESSAGE_LIMIT_BYTES, wire};
+use futures_util::stream::{self, BoxStream, StreamExt};
 use tonic::{Request, Response, Status, async_trait};
 
 use super::desk::Desk;
@@ -11,6 +12,7 @@ use crate::group::Group;
 use crate::office::Office;
 use crate::state::State;
 use crate::transactions::{AbortRequest, OpenRequest, ReplaceRequest};
+use crate::watching::{WatchRequest, Watcher};
 
 /// What clients ask of the masters.
 pub struct MetadataService {
@@ -100,6 +102,14 @@ impl Metadata for MetadataService {
         self.desk.read(|tenure| async move { tenure.blobs().list(request.into_inner()).await }).await
     }
 
+    type WatchStream = BoxStream<'static, Result<wire::WatchResponse, Status>>;
+
+    async fn watch(&self, request: Request<wire::WatchRequest>) -> Answer<Self::WatchStream> {
+        let request = WatchRequest::try_from(request.into_inner())?;
+        let watcher = self.desk.read(|tenure| async move { Ok(tenure.watchers().admit(request)?) }).await?.into_inner();
+        Ok(Response::new(messages(watcher, self.desk.clone())))
+    }
+
     async fn delete(&self, request: Request<wire::DeleteRequest>) -> Answer<wire::DeleteResponse> {
         self.desk.change(|tenure| async move { tenure.blobs().delete(request.into_inner()).await }).await
     }
@@ -128,4 +138,16 @@ impl Metadata for MetadataService {
         let leader = self.leader().map_err(|failure| failure.into_status(None))?;
         Ok(Response::new(leader))
     }
+}
+
+/// What a watcher is told, up to and with the reason why it ends.
+fn messages(watcher: Watcher, desk: Desk) -> BoxStream<'static, Result<wire::WatchResponse, Status>> {
+    let next = |(watcher, desk): (Option<Watcher>, Desk)| async move {
+        let mut watcher = watcher?;
+        match watcher.next().await {
+            Ok(message) => Some((Ok(message), (Some(watcher), desk))),
+            Err(failure) => Some((Err(desk.status(failure)), (None, desk))),
+        }
+    };
+    stream::unfold((Some(watcher), desk), next).boxed()
 }

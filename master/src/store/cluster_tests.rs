@@ -6,6 +6,7 @@ mod forwarding;
 mod harness;
 mod membership;
 mod reading;
+mod watched;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};

@@ -11,7 +11,10 @@ use tokio::time::Instant;
 use tonic::async_trait;
 
 use super::apply::{self, Applied, State, Write};
-use super::{Command, CommitError, Committed, Epoch, LEASE_KEY, ReadError, Standing, Store, Versioned, View};
+use super::{
+    Change, ChangeHistory, Command, CommitError, Committed, Epoch, LEASE_KEY, ReadError, Standing, Store, Versioned,
+    View,
+};
 
 /// How long a master of [`MemoryStore::elected`] may serve.
 const LONG_LEASE: Duration = Duration::from_hours(24);
@@ -25,6 +28,7 @@ pub struct MemoryStore {
     applied: watch::Sender<u64>,
     standing: watch::Sender<Standing>,
     confirms_reads: AtomicBool,
+    changes: Arc<ChangeHistory>,
 }
 
 #[derive(Default)]
@@ -42,6 +46,7 @@ impl MemoryStore {
             applied: watch::Sender::new(0),
             standing: watch::Sender::new(Standing::Following { elected: None }),
             confirms_reads: AtomicBool::new(true),
+            changes: Arc::default(),
         };
         store.set_standing(standing);
         store
@@ -70,6 +75,11 @@ impl MemoryStore {
         self.confirms_reads.store(false, Ordering::Relaxed);
     }
 
+    /// From now on nobody knows how the state came to be as it is, as after a snapshot was installed.
+    pub fn lose_history(&self) {
+        self.changes.begin(self.inner.lock().index);
+    }
+
     /// The next commit fails so and applies nothing.
     pub fn fail_next(&self, failure: CommitError) {
         self.inner.lock().failure = Some(failure);
@@ -82,6 +92,7 @@ impl MemoryStore {
         let version = inner.index;
         let value = apply::encode_lease(&lease);
         inner.write(vec![(Bytes::from_static(LEASE_KEY), Some(Versioned { version, value }))]);
+        self.changes.record(Vec::new(), version);
         self.applied.send_replace(version);
     }
 
@@ -94,16 +105,20 @@ impl MemoryStore {
         let contents = Arc::clone(&inner.contents);
         let applied = apply::apply(&*contents, epoch, command.operations(), index)
             .map_err(|error| CommitError::Unavailable { why: error.to_string() })?;
-        drop(contents);
         inner.index = index;
+        let mut changes = Vec::new();
         let outcome = match applied {
             Applied::Writes(writes) => {
+                changes = Change::of(&*contents, &writes, index)
+                    .map_err(|error| CommitError::Unavailable { why: error.to_string() })?;
+                drop(contents);
                 inner.write(writes);
                 Ok(Committed { index })
             }
             Applied::ConditionFailed { operation } => Err(CommitError::ConditionFailed { operation }),
             Applied::Deposed => Err(CommitError::Deposed),
         };
+        self.changes.record(changes, index);
         self.applied.send_replace(index);
         outcome
     }
@@ -143,6 +158,10 @@ impl Store for MemoryStore {
 
     fn standing(&self) -> watch::Receiver<Standing> {
         self.standing.subscribe()
+    }
+
+    fn changes(&self) -> Arc<ChangeHistory> {
+        Arc::clone(&self.changes)
     }
 }
 

@@ -14,8 +14,8 @@ use super::proposer::Proposer;
 use super::raft::Peers;
 use super::state_store::StateStore;
 use super::{
-    COMMAND_LIMIT_BYTES, Command, CommitError, Committed, Epoch, Group, Introduction, LeaseOptions, LogSize,
-    MemberStatus, Operation, ReadError, Standing, Store, View,
+    COMMAND_LIMIT_BYTES, ChangeHistory, Command, CommitError, Committed, Epoch, Group, Introduction, LeaseOptions,
+    LogSize, MemberStatus, Operation, ReadError, Standing, Store, View,
 };
 
 /// Bytes of commands that are being committed at a time; further ones wait.
@@ -213,5 +213,9 @@ impl Store for ReplicatedStore {
 
     fn standing(&self) -> watch::Receiver<Standing> {
         self.standing.clone()
+    }
+
+    fn changes(&self) -> Arc<ChangeHistory> {
+        self.state.changes()
     }
 }

@@ -12,7 +12,7 @@ use super::apply::{State, Write, decode_lease};
 use super::state_database::StateDatabase;
 use super::state_directory::StateDirectory;
 use super::state_view::StateView;
-use super::{CLUSTER_KEY, LEASE_KEY, RECORD_FORMAT, ReadError, RecentCommands, View};
+use super::{CLUSTER_KEY, Change, ChangeHistory, LEASE_KEY, RECORD_FORMAT, ReadError, RecentCommands, View};
 use crate::lease::{LeaseRecord, SeenLease};
 
 /// The applied state, and notices of what happens to it.
@@ -23,6 +23,7 @@ pub(crate) struct StateStore {
     lease: watch::Sender<Option<SeenLease>>,
     cluster: watch::Sender<Option<ClusterId>>,
     highest_master: watch::Sender<u64>,
+    changes: Arc<ChangeHistory>,
 }
 
 /// Why a state cannot be opened or replaced.
@@ -56,6 +57,7 @@ impl StateStore {
             lease: watch::Sender::new(None),
             cluster: watch::Sender::new(None),
             highest_master: watch::Sender::new(0),
+            changes: Arc::default(),
         };
         store.announce()?;
         Ok(store)
@@ -69,10 +71,11 @@ impl StateStore {
         Ok(Box::new(StateView::new(self.current())?))
     }
 
-    /// Applies writes and their position, then tells who waits for them.
+    /// Applies writes and their position, then tells who waits for them. `changes` are those of watched records.
     pub(crate) fn write(
         &self,
         writes: &[Write],
+        changes: Vec<Change>,
         position: &wire::SnapshotMeta,
         highest_master: u64,
         recent: &RecentCommands,
@@ -85,6 +88,7 @@ impl StateStore {
         if writes.iter().any(|(key, _)| key == CLUSTER_KEY) {
             self.announce_cluster()?;
         }
+        self.changes.record(changes, index_of(position));
         self.announce_position(position);
         Ok(())
     }
@@ -101,6 +105,11 @@ impl StateStore {
         replaced.retire();
         drop(replaced);
         Ok(self.announce()?)
+    }
+
+    /// The latest changes of watched records.
+    pub(crate) fn changes(&self) -> Arc<ChangeHistory> {
+        Arc::clone(&self.changes)
     }
 
     pub(crate) fn applied(&self) -> watch::Receiver<u64> {
@@ -133,12 +142,15 @@ impl StateStore {
         self.announce_lease()?;
         self.announce_cluster()?;
         self.highest_master.send_replace(self.current.load().highest_master()?);
-        self.announce_position(&self.current.load().position()?);
+        let position = self.current.load().position()?;
+        // How the state came to be so is not known.
+        self.changes.begin(index_of(&position));
+        self.announce_position(&position);
         Ok(())
     }
 
     fn announce_position(&self, position: &wire::SnapshotMeta) {
-        self.applied.send_replace(position.last_log_id.map_or(0, |log_id| log_id.index));
+        self.applied.send_replace(index_of(position));
     }
 
     fn announce_lease(&self) -> Result<(), ReadError> {
@@ -163,6 +175,10 @@ impl StateStore {
         }
         Ok(())
     }
+}
+
+fn index_of(position: &wire::SnapshotMeta) -> u64 {
+    position.last_log_id.map_or(0, |log_id| log_id.index)
 }
 
 /// The cluster's id as it is stored: format version, then 16 bytes.

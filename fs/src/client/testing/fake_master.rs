@@ -5,6 +5,7 @@ use cairn_codec::Layout;
 use cairn_proto::ids::{BlobId, ClusterId, SegmentId};
 use cairn_proto::wire::metadata_server::{Metadata, MetadataServer};
 use cairn_proto::{Refusal, wire};
+use futures_util::stream::BoxStream;
 use parking_lot::Mutex;
 use tokio::net::TcpListener;
 use tokio_util::task::AbortOnDropHandle;
@@ -300,6 +301,12 @@ impl Metadata for Service {
             continue_after: continue_after.unwrap_or_default(),
             applied_index: state.index,
         }))
+    }
+
+    type WatchStream = BoxStream<'static, Result<wire::WatchResponse, Status>>;
+
+    async fn watch(&self, _request: Request<wire::WatchRequest>) -> Result<Response<Self::WatchStream>, Status> {
+        Err(Status::unimplemented("not needed by these tests"))
     }
 
     async fn delete(&self, request: Request<wire::DeleteRequest>) -> Result<Response<wire::DeleteResponse>, Status> {

@@ -14,7 +14,7 @@ use uuid::Uuid;
 use super::super::apply::{Applied, Overlay, apply};
 use super::super::state_database::position_of_checkpoint;
 use super::super::state_store::{StateError, StateStore};
-use super::super::{Outcome, Proposal, ReadError, RecentCommands};
+use super::super::{Change, Outcome, Proposal, ReadError, RecentCommands};
 use super::convert::{snapshot_meta_from_wire, snapshot_meta_to_wire};
 use super::snapshot::SnapshotFiles;
 use super::{Entry, LogId, SnapshotMeta, StoredMembership, Types};
@@ -41,6 +41,12 @@ struct Progress {
     position: SnapshotMeta,
     highest_master: u64,
     recent: RecentCommands,
+}
+
+/// What a batch of entries comes to.
+struct Batch<'a> {
+    overlay: Overlay<'a>,
+    changes: Vec<Change>,
 }
 
 /// A checkpoint that is yet to be measured.
@@ -81,7 +87,7 @@ impl Progress {
     }
 
     /// Applies one entry on top of what the batch has written so far.
-    fn apply(&mut self, overlay: &mut Overlay<'_>, entry: &Entry) -> Result<Outcome, ReadError> {
+    fn apply(&mut self, batch: &mut Batch<'_>, entry: &Entry) -> Result<Outcome, ReadError> {
         let index = entry.log_id.index;
         self.position.last_log_id = Some(entry.log_id);
         match &entry.payload {
@@ -92,19 +98,20 @@ impl Progress {
                 self.position.last_membership = StoredMembership::new(Some(entry.log_id), membership.clone());
                 Ok(Outcome::Applied { index })
             }
-            EntryPayload::Normal(proposal) => self.apply_once(overlay, proposal, index),
+            EntryPayload::Normal(proposal) => self.apply_once(batch, proposal, index),
         }
     }
 
     /// A command that came before has the outcome that it had then.
-    fn apply_once(&mut self, overlay: &mut Overlay<'_>, proposal: &Proposal, index: u64) -> Result<Outcome, ReadError> {
+    fn apply_once(&mut self, batch: &mut Batch<'_>, proposal: &Proposal, index: u64) -> Result<Outcome, ReadError> {
         let before = proposal.number.and_then(|number| self.recent.outcome(proposal.epoch, number));
         if let Some(outcome) = before {
             return Ok(outcome);
         }
-        let outcome = match apply(&*overlay, proposal.epoch, &proposal.operations, index)? {
+        let outcome = match apply(&batch.overlay, proposal.epoch, &proposal.operations, index)? {
             Applied::Writes(writes) => {
-                overlay.absorb(writes);
+                batch.changes.extend(Change::of(&batch.overlay, &writes, index)?);
+                batch.overlay.absorb(writes);
                 Outcome::Applied { index }
             }
             Applied::ConditionFailed { operation } => {
@@ -121,16 +128,17 @@ impl Progress {
 
 /// Applies a batch by one write: its data, its position, membership and recent commands together. Answers when it is
 /// readable.
-fn apply_batch(store: &StateStore, mut progress: Progress, batch: Vec<Item>) -> Result<Progress, ReadError> {
+fn apply_batch(store: &StateStore, mut progress: Progress, items: Vec<Item>) -> Result<Progress, ReadError> {
     let database = store.current();
-    let mut overlay = Overlay::new(&*database);
-    let mut answers = Vec::with_capacity(batch.len());
-    for (entry, responder) in batch {
-        let outcome = progress.apply(&mut overlay, &entry)?;
+    let mut batch = Batch { overlay: Overlay::new(&*database), changes: Vec::new() };
+    let mut answers = Vec::with_capacity(items.len());
+    for (entry, responder) in items {
+        let outcome = progress.apply(&mut batch, &entry)?;
         answers.push((outcome, responder));
     }
     let position = snapshot_meta_to_wire(&progress.position, String::new());
-    store.write(&overlay.into_writes(), &position, progress.highest_master, &progress.recent)?;
+    let Batch { overlay, changes } = batch;
+    store.write(&overlay.into_writes(), changes, &position, progress.highest_master, &progress.recent)?;
     fail_point!("command-applied");
     for (outcome, responder) in answers {
         if let Some(responder) = responder {
