@@ -34,6 +34,7 @@ mod stat;
 mod status;
 mod table;
 mod umount;
+mod watch;
 
 use std::io;
 use std::num::NonZeroUsize;
@@ -82,6 +83,8 @@ enum Command {
     Rm(rm::RmArguments),
     /// Rename a key
     Mv(mv::MvArguments),
+    /// Print each change of a key, until interrupted
+    Watch(watch::WatchArguments),
     /// Show the cluster as the elected master sees it
     Status(status::StatusArguments),
     /// Say whether the cluster takes writes
@@ -153,6 +156,7 @@ impl Command {
             Self::Rm(_) => "rm".to_owned(),
             Self::Mv(arguments) => arguments.subject(),
             Self::Kv(arguments) => arguments.subject(),
+            Self::Watch(arguments) => arguments.subject(),
             Self::Status(_) => "status".to_owned(),
             Self::Ready(_) => "ready".to_owned(),
             Self::Completions(arguments) => arguments.subject(),
@@ -186,6 +190,7 @@ impl Command {
             Self::Rm(arguments) => arguments.run().await,
             Self::Mv(arguments) => arguments.run().await,
             Self::Kv(arguments) => arguments.run().await,
+            Self::Watch(arguments) => arguments.run().await,
             Self::Status(arguments) => arguments.run().await,
             Self::Ready(arguments) => arguments.run().await,
             Self::Completions(arguments) => arguments.run(),
@@ -239,6 +244,8 @@ mod tests {
             "cairn stat key --json",
             "cairn rm a b -f",
             "cairn mv a b -n",
+            "cairn watch",
+            "cairn watch photo* --json",
             "cairn status --json",
             "cairn ready",
             "cairn ready --wait --timeout 5s",
@@ -260,6 +267,7 @@ mod tests {
             "cairn cat",
             "cairn rm",
             "cairn mv a",
+            "cairn watch a b",
             "cairn dev --layout 4",
             "cairn dev --nodes many",
             "cairn dev kill",

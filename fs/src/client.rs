@@ -17,6 +17,7 @@ mod chunk_state;
 mod connection;
 mod error;
 mod found_blob;
+mod key_watch;
 mod locality;
 mod lost_targets;
 mod master_ring;
@@ -27,6 +28,7 @@ mod open_segments;
 mod opened_ahead;
 mod options;
 mod outgoing;
+mod own_changes;
 mod precondition;
 mod read_ahead;
 mod request_slots;
@@ -63,6 +65,7 @@ pub use blob_writer::BlobWriter;
 pub use chunk_state::ChunkState;
 pub use error::ClientError;
 pub use found_blob::FoundBlob;
+pub use key_watch::{KeyWatch, WatchEvent};
 pub use options::ClientOptions;
 pub use precondition::Precondition;
 pub use segment_writer::SegmentWriter;
@@ -158,8 +161,7 @@ impl Client {
             let request = wire::DeleteRequest { request: Some(id), ..request.clone() };
             async move { master.delete(request).await }
         });
-        let applied_index = answer.await?.applied_index;
-        self.connection.open_segments.see(applied_index);
+        self.connection.changed(answer.await?.applied_index);
         Ok(())
     }
 
@@ -171,8 +173,7 @@ impl Client {
             let request = wire::RenameRequest { request: Some(id), ..request.clone() };
             async move { master.rename(request).await }
         });
-        let applied_index = answer.await?.applied_index;
-        self.connection.open_segments.see(applied_index);
+        self.connection.changed(answer.await?.applied_index);
         Ok(())
     }
 
@@ -194,7 +195,7 @@ impl Client {
             async move { master.set_attributes(request).await }
         });
         let answer = answer.await?;
-        self.connection.open_segments.see(answer.applied_index);
+        self.connection.changed(answer.applied_index);
         checked_entry(key.as_str(), answer.entry).map(|(_, entry)| entry)
     }
 

@@ -3,12 +3,14 @@
 mod blob;
 mod kept_contents;
 mod key;
+mod key_change;
 mod node;
 mod segment;
 
 pub use blob::{Blob, BlobState, Extent};
 pub use kept_contents::{KEPT_CONTENTS_LIMIT_BYTES, KeptContents};
 pub use key::{Attributes, InvalidKey, KEY_LIMIT_BYTES, Key, KeyEntry};
+pub use key_change::{KeyChange, KeyEvent};
 pub use node::Node;
 pub use segment::{Chunk, ChunkPlace, Segment};
 

@@ -31,6 +31,7 @@ pub mod workload;
 
 mod dev_cluster;
 mod foreground;
+mod key_watcher;
 mod machine;
 mod mount;
 mod options;
@@ -39,6 +40,7 @@ mod watchdog;
 pub use dev_cluster::{COMMAND_DEADLINE, DevCluster};
 pub use finished::Finished;
 pub use foreground::ForegroundDaemon;
+pub use key_watcher::{KeyWatcher, WatchedChange};
 pub use machine::Machine;
 pub use mount::Mount;
 pub use options::ClusterOptions;

@@ -16,6 +16,7 @@ use super::masters::{Call, CallError, CallKind, Masters, UnansweredLimits, metad
 use super::memory_budget::MemoryBudget;
 use super::nodes::Nodes;
 use super::open_segments::OpenSegments;
+use super::own_changes::OwnChanges;
 use super::sessions::Sessions;
 use super::{ClientError, ClientOptions, FoundBlob};
 use crate::cache::CellCache;
@@ -29,6 +30,7 @@ pub(super) struct Connection {
     pub(super) options: ClientOptions,
     pub(super) masters: Arc<Masters>,
     pub(super) open_segments: Arc<OpenSegments>,
+    pub(super) own_changes: OwnChanges,
     pub(super) sessions: Sessions,
     pub(super) nodes: Arc<Nodes>,
     pub(super) write_budget: MemoryBudget,
@@ -54,6 +56,7 @@ impl Connection {
         Ok(Arc::new(Self {
             masters,
             open_segments,
+            own_changes: OwnChanges::default(),
             sessions,
             nodes: Arc::new(Nodes::new(Arc::clone(&options.connector))),
             write_budget: MemoryBudget::new(options.write_memory_bytes),
@@ -68,6 +71,12 @@ impl Connection {
 
     pub(super) fn deadline(&self) -> Instant {
         Instant::now() + self.options.deadline
+    }
+
+    /// This client changed a key by the command at `applied_index`.
+    pub(super) fn changed(&self, applied_index: u64) {
+        self.own_changes.add(applied_index);
+        self.open_segments.see(applied_index);
     }
 
     pub(super) fn coder(&self, layout: Layout) -> Coder {

@@ -5,5 +5,5 @@ mod fake_master;
 mod fake_node;
 
 pub(super) use fake_cluster::{FakeCluster, bytes, find, key, put, read_all};
-pub(super) use fake_master::{FakeMaster, MasterFault};
+pub(super) use fake_master::{FakeMaster, MasterFault, ToldEnd, ToldWatcher};
 pub(super) use fake_node::{FakeNode, NodeFault};

@@ -3,6 +3,7 @@
 mod lost_targets;
 mod metadata;
 mod reading;
+mod watching;
 mod writing;
 
 use cairn_codec::Layout;

@@ -256,7 +256,7 @@ impl Connection {
     }
 
     fn committed(&self, key: &Key, answer: wire::CommitBlobResponse) -> Result<KeyEntry, ClientError> {
-        self.open_segments.see(answer.applied_index);
+        self.changed(answer.applied_index);
         checked_entry(key.as_str(), answer.entry).map(|(_, entry)| entry)
     }
 

@@ -32,4 +32,5 @@ mod stopped_node;
 mod trusted_files;
 mod visibility;
 mod wall_clocks;
+mod watching;
 mod write_once;

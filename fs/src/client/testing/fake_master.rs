@@ -1,11 +1,11 @@
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
 use cairn_codec::Layout;
 use cairn_proto::ids::{BlobId, ClusterId, SegmentId};
 use cairn_proto::wire::metadata_server::{Metadata, MetadataServer};
 use cairn_proto::{Refusal, wire};
-use futures_util::stream::BoxStream;
+use futures_util::stream::{self, BoxStream, StreamExt};
 use parking_lot::Mutex;
 use tokio::net::TcpListener;
 use tokio_util::task::AbortOnDropHandle;
@@ -39,7 +39,29 @@ pub(in crate::client) struct State {
     pub(in crate::client) commits_received: usize,
     pub(in crate::client) aborted: Vec<wire::TransactionId>,
     pub(in crate::client) heartbeats: Vec<wire::HeartbeatRequest>,
+    /// What the next watchers are told, one after the other.
+    pub(in crate::client) watches: VecDeque<ToldWatcher>,
+    pub(in crate::client) watched: Vec<wire::WatchRequest>,
     pub(in crate::client) fault: Option<MasterFault>,
+}
+
+/// What one watcher is told.
+#[derive(Debug, Default)]
+pub(in crate::client) struct ToldWatcher {
+    pub(in crate::client) messages: Vec<wire::WatchResponse>,
+    pub(in crate::client) end: ToldEnd,
+}
+
+/// How the stream of a watcher goes on when all is told.
+#[derive(Debug, Default)]
+pub(in crate::client) enum ToldEnd {
+    /// It falls silent.
+    #[default]
+    Silence,
+    /// It breaks off.
+    Break,
+    /// It ends with a reason.
+    Refusal(Refusal),
 }
 
 /// A master that keeps its records in memory. Several may share one state, like masters of one cluster.
@@ -72,6 +94,8 @@ impl FakeMaster {
             commits_received: 0,
             aborted: Vec::new(),
             heartbeats: Vec::new(),
+            watches: VecDeque::new(),
+            watched: Vec::new(),
             fault: None,
         }));
         let service = MetadataServer::new(Service { state: Arc::clone(&state) });
@@ -305,8 +329,18 @@ impl Metadata for Service {
 
     type WatchStream = BoxStream<'static, Result<wire::WatchResponse, Status>>;
 
-    async fn watch(&self, _request: Request<wire::WatchRequest>) -> Result<Response<Self::WatchStream>, Status> {
-        Err(Status::unimplemented("not needed by these tests"))
+    async fn watch(&self, request: Request<wire::WatchRequest>) -> Result<Response<Self::WatchStream>, Status> {
+        self.admit().await?;
+        let mut state = self.state.lock();
+        state.watched.push(request.into_inner());
+        let told = state.watches.pop_front().unwrap_or_default();
+        let messages = stream::iter(told.messages.into_iter().map(Ok));
+        let rest = match told.end {
+            ToldEnd::Silence => stream::pending().boxed(),
+            ToldEnd::Break => stream::empty().boxed(),
+            ToldEnd::Refusal(refusal) => stream::iter([Err(Status::from(refusal))]).boxed(),
+        };
+        Ok(Response::new(messages.chain(rest).boxed()))
     }
 
     async fn delete(&self, request: Request<wire::DeleteRequest>) -> Result<Response<wire::DeleteResponse>, Status> {
