@@ -6,16 +6,20 @@ mod blob_store;
 mod client_store;
 mod contents;
 mod current_row;
+mod directory_reader;
 mod errno;
 mod error;
 mod extended_attributes;
 #[cfg(test)]
 pub(crate) mod fake_store;
+#[cfg(test)]
+mod fake_watch;
 mod file_name;
 mod file_system;
 mod handle_table;
 mod inode;
 mod inode_table;
+mod kernel_cache;
 mod killed_writer;
 mod listing;
 mod options;
@@ -27,11 +31,12 @@ mod session_table;
 mod tests;
 
 pub use attributes::{AttributeChange, FileAttributes};
-pub use blob_store::{BlobStore, Capacity, OpenBlob, OpenSegment, Placement};
+pub use blob_store::{BlobStore, Capacity, OpenBlob, OpenSegment, Placement, StoreWatch};
 pub use client_store::ClientBlob;
 pub use error::FsError;
 pub use extended_attributes::NAMES as EXTENDED_ATTRIBUTES;
-pub use file_system::{CopyRange, Created, Drained, FileSystem, LostFile, NameCache, OpenMode, Opened};
+pub use file_system::{CopyRange, Created, Drained, FileSystem, LostFile, OpenMode, Opened, OpenedDirectory};
 pub use inode::Inode;
+pub use kernel_cache::{Forgotten, NameCache};
 pub use listing::DirectoryEntry;
 pub use options::{FileSystemOptions, KilledWriter};

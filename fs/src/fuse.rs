@@ -19,6 +19,7 @@ use fuser::{BackgroundSession, Config, MountOption, Session, SessionACL};
 use nix::mount::{MntFlags, umount2};
 use tokio::runtime::Handle;
 use tokio::sync::watch;
+use tokio_util::task::AbortOnDropHandle;
 
 use crate::filesystem::{BlobStore, Drained, FileSystem, LostFile};
 use adapter::Adapter;
@@ -45,6 +46,8 @@ pub struct Mount<S: BlobStore> {
     session: BackgroundSession,
     entry: Option<MountEntry>,
     ended: watch::Receiver<bool>,
+    /// Has the kernel forget what changes elsewhere.
+    following: AbortOnDropHandle<()>,
 }
 
 impl<S: BlobStore> Mount<S> {
@@ -74,7 +77,9 @@ impl<S: BlobStore> Mount<S> {
             .await
             .map_err(|panic| MountError::BadPath { path: path.to_path_buf(), why: panic.to_string() })??;
         files.set_name_cache(Arc::new(KernelNames::start(session.notifier(), &path)?));
-        Ok(Self { path, files, session, entry, ended })
+        let followed = files.clone();
+        let following = AbortOnDropHandle::new(tokio::spawn(async move { followed.follow().await }));
+        Ok(Self { path, files, session, entry, ended, following })
     }
 
     /// Where it is mounted.
@@ -103,7 +108,8 @@ impl<S: BlobStore> Mount<S> {
     /// A directory that is in use is detached: it disappears at once, and programs that have files open there lose
     /// them when this process ends.
     pub async fn unmount(self) -> Result<Drained, MountError> {
-        let Self { path, files, session, entry, mut ended } = self;
+        let Self { path, files, session, entry, mut ended, following } = self;
+        drop(following);
         let unmounting = tokio::task::spawn_blocking(move || detach(&path, entry.as_ref(), session));
         unmounting.await.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))?;
         if tokio::time::timeout(SESSION_END_WAIT, ended.wait_for(|ended| *ended)).await.is_err() {

@@ -22,6 +22,8 @@ pub struct FileAttributes {
     pub has_name: bool,
     /// Whether another mount can see the same under this inode: it may then be cached.
     pub is_committed: bool,
+    /// Whether a change of it will be told: it may then be believed for long.
+    pub is_followed: bool,
 }
 
 impl FileAttributes {
@@ -33,6 +35,7 @@ impl FileAttributes {
             attributes: entry.attributes,
             has_name: true,
             is_committed: true,
+            is_followed: false,
         })
     }
 }

@@ -7,7 +7,7 @@ use cairn_codec::{Digest, Layout};
 use cairn_proto::ids::{BlobId, SegmentId};
 use cairn_proto::records::{Attributes, Extent, Key, KeyEntry, Segment};
 
-use crate::client::{BlobCommit, ClientError, ListPage, Precondition};
+use crate::client::{BlobCommit, ClientError, ListPage, Precondition, WatchEvent};
 
 /// Logical bytes of the cluster, after coding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -37,6 +37,8 @@ pub trait BlobStore: Send + Sync + 'static {
     type Segment: OpenSegment;
     /// A committed blob open for reading.
     type Blob: OpenBlob;
+    /// A watch of all keys.
+    type Watch: StoreWatch;
 
     /// What `key` points at now.
     fn entry(&self, key: &Key) -> impl Future<Output = Result<Option<KeyEntry>, ClientError>> + Send;
@@ -71,6 +73,16 @@ pub trait BlobStore: Send + Sync + 'static {
     ) -> impl Future<Output = Result<KeyEntry, ClientError>> + Send;
     /// Room in the cluster.
     fn capacity(&self) -> impl Future<Output = Result<Capacity, ClientError>> + Send;
+    /// Tells of every change of a key. No answer of the store is older than what was told.
+    fn watch(&self) -> Self::Watch;
+    /// Whether the command at `index` is known to be a change that was made through this store.
+    fn made_change(&self, index: u64) -> bool;
+}
+
+/// A watch of all keys.
+pub trait StoreWatch: Send + 'static {
+    /// The next event, as long as it takes.
+    fn next(&mut self) -> impl Future<Output = Result<WatchEvent, ClientError>> + Send;
 }
 
 /// One segment being written. Rows count from 0, may be sent in any order and again before the seal; at the

@@ -8,8 +8,10 @@ use cairn_codec::{Digest, Layout};
 use cairn_proto::ids::{BlobId, SegmentId};
 use cairn_proto::records::{Attributes, Chunk, Extent, Key, KeyEntry, Segment};
 
-use super::blob_store::{BlobStore, Capacity, OpenBlob, OpenSegment, Placement};
-use crate::client::{BlobCommit, BlobReader, Client, ClientError, FoundBlob, ListPage, Precondition, SegmentWriter};
+use super::blob_store::{BlobStore, Capacity, OpenBlob, OpenSegment, Placement, StoreWatch};
+use crate::client::{
+    BlobCommit, BlobReader, Client, ClientError, FoundBlob, KeyWatch, ListPage, Precondition, SegmentWriter, WatchEvent,
+};
 
 /// A committed blob and the reader of one handle.
 pub struct ClientBlob {
@@ -20,6 +22,7 @@ pub struct ClientBlob {
 impl BlobStore for Client {
     type Segment = SegmentWriter;
     type Blob = ClientBlob;
+    type Watch = KeyWatch;
 
     async fn entry(&self, key: &Key) -> Result<Option<KeyEntry>, ClientError> {
         Client::entry(self, key).await
@@ -71,6 +74,20 @@ impl BlobStore for Client {
     async fn capacity(&self) -> Result<Capacity, ClientError> {
         let status = self.status().await?;
         Ok(Capacity { total_bytes: status.total_bytes, free_bytes: status.free_bytes, keys: status.keys })
+    }
+
+    fn watch(&self) -> KeyWatch {
+        Client::watch(self, "")
+    }
+
+    fn made_change(&self, index: u64) -> bool {
+        Client::made_change(self, index)
+    }
+}
+
+impl StoreWatch for KeyWatch {
+    async fn next(&mut self) -> Result<WatchEvent, ClientError> {
+        KeyWatch::next(self).await
     }
 }
 

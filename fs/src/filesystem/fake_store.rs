@@ -11,7 +11,8 @@ use cairn_proto::wire;
 use parking_lot::Mutex;
 
 use super::blob_store::{BlobStore, Capacity, OpenBlob, OpenSegment, Placement};
-use crate::client::{BlobCommit, ClientError, ListPage, Precondition};
+use super::fake_watch::{FakeWatch, FakeWatches};
+use crate::client::{BlobCommit, ClientError, ListPage, Precondition, WatchEvent};
 
 /// What a fault can be put on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -46,6 +47,7 @@ struct State {
     calls: BTreeMap<Call, usize>,
     open_segments: usize,
     write_once: bool,
+    watches: FakeWatches,
 }
 
 /// A committed blob.
@@ -83,12 +85,28 @@ impl FakeStore {
             calls: BTreeMap::new(),
             open_segments: 0,
             write_once: false,
+            watches: FakeWatches::default(),
         })))
     }
 
     /// From now on, no key that exists can be written again.
     pub(crate) fn write_once(&self) {
         self.0.lock().write_once = true;
+    }
+
+    /// All who watch are told of it.
+    pub(crate) fn tell(&self, event: &Result<WatchEvent, ClientError>) {
+        self.0.lock().watches.tell(event);
+    }
+
+    /// Whether anybody watches.
+    pub(crate) fn is_watched(&self) -> bool {
+        !self.0.lock().watches.is_empty()
+    }
+
+    /// The command at `index` was made through this store.
+    pub(crate) fn own_change(&self, index: u64) {
+        self.0.lock().watches.own_changes.push(index);
     }
 
     /// The next such call fails.
@@ -225,6 +243,7 @@ impl State {
 impl BlobStore for FakeStore {
     type Segment = FakeSegment;
     type Blob = FakeBlob;
+    type Watch = FakeWatch;
 
     async fn entry(&self, key: &Key) -> Result<Option<KeyEntry>, ClientError> {
         self.call(Call::Entry)?;
@@ -323,6 +342,14 @@ impl BlobStore for FakeStore {
         let state = self.0.lock();
         let used: u64 = state.keys.values().map(|(entry, _)| entry.size_bytes).sum();
         Ok(Capacity { total_bytes: 1 << 30, free_bytes: (1 << 30) - used, keys: state.keys.len() as u64 })
+    }
+
+    fn watch(&self) -> FakeWatch {
+        self.0.lock().watches.watch()
+    }
+
+    fn made_change(&self, index: u64) -> bool {
+        self.0.lock().watches.own_changes.contains(&index)
     }
 }
 

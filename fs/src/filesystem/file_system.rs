@@ -3,11 +3,12 @@
 mod attribute_operations;
 mod closing;
 mod copying;
+mod following;
 mod input_output;
 mod names;
 mod opening;
 
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use cairn_proto::records::{Attributes, Key};
@@ -21,6 +22,7 @@ use super::attributes::FileAttributes;
 use super::blob_store::{BlobStore, Capacity};
 use super::handle_table::HandleTable;
 use super::inode_table::InodeTable;
+use super::kernel_cache::{KernelCache, NameCache};
 use super::options::FileSystemOptions;
 use super::row_budget::RowBudget;
 use super::session_table::SessionTable;
@@ -28,16 +30,11 @@ use super::{FsError, Inode};
 
 pub use closing::{Drained, LostFile};
 pub use copying::CopyRange;
+pub use names::OpenedDirectory;
 pub use opening::{Created, OpenMode, Opened};
 
 /// How long the cluster's capacity is taken as known.
 const CAPACITY_AGE: Duration = Duration::from_secs(1);
-
-/// Whoever keeps names in memory and must drop one: the kernel of a mount.
-pub trait NameCache: Send + Sync {
-    /// `name` may stand for another file from now on. Must not wait.
-    fn forget_name(&self, name: &str);
-}
 
 /// A flat directory of blobs. All operations may run at the same time; those on one file being written follow one
 /// another.
@@ -50,14 +47,15 @@ pub struct FileSystem<S: BlobStore> {
     budget: Arc<RowBudget>,
     capacity: AsyncMutex<Option<(Instant, Capacity)>>,
     lost_files: Mutex<Vec<LostFile>>,
-    name_cache: OnceLock<Arc<dyn NameCache>>,
+    kernel: Arc<KernelCache>,
     relief: JoinHandle<()>,
 }
 
 impl<S: BlobStore> FileSystem<S> {
     /// The directory of `store`. Must be called within a runtime.
     pub fn new(store: S, options: FileSystemOptions) -> Self {
-        let sessions = Arc::new(SessionTable::new());
+        let kernel = Arc::new(KernelCache::new(options.inode_limit));
+        let sessions = Arc::new(SessionTable::new(Arc::clone(&kernel)));
         let budget = Arc::new(RowBudget::new(options.row_memory_bytes));
         Self {
             store: Arc::new(store),
@@ -69,15 +67,13 @@ impl<S: BlobStore> FileSystem<S> {
             budget,
             capacity: AsyncMutex::new(None),
             lost_files: Mutex::new(Vec::new()),
-            name_cache: OnceLock::new(),
+            kernel,
         }
     }
 
     /// Tells who keeps names in memory. Only the first call counts.
     pub fn set_name_cache(&self, cache: Arc<dyn NameCache>) {
-        if self.name_cache.set(cache).is_err() {
-            tracing::debug!("the file system has a name cache already");
-        }
+        self.kernel.set_kernel(cache);
     }
 
     /// Room in the cluster, not older than a second.
@@ -101,7 +97,14 @@ impl<S: BlobStore> FileSystem<S> {
             gid: self.options.gid,
             ..Attributes::default()
         };
-        FileAttributes { inode: Inode::ROOT, size_bytes: 0, attributes, has_name: true, is_committed: true }
+        FileAttributes {
+            inode: Inode::ROOT,
+            size_bytes: 0,
+            attributes,
+            has_name: true,
+            is_committed: true,
+            is_followed: false,
+        }
     }
 
     /// Inodes that the kernel has.
@@ -110,7 +113,7 @@ impl<S: BlobStore> FileSystem<S> {
     }
 
     fn forget_name(&self, key: &Key) {
-        if let (Some(cache), Some(name)) = (self.name_cache.get(), super::file_name::name_of(key)) {
+        if let (Some(cache), Some(name)) = (self.kernel.kernel(), super::file_name::name_of(key)) {
             cache.forget_name(&name);
         }
     }

@@ -5,11 +5,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::RwLock;
-use tokio::sync::Mutex as AsyncMutex;
 
 use super::FsError;
 use super::blob_store::BlobStore;
-use super::listing::Listing;
+use super::directory_reader::DirectoryReader;
 use super::session::Session;
 
 /// An open file or directory.
@@ -26,7 +25,7 @@ pub(super) enum Handle<S: BlobStore> {
         appends: bool,
     },
     /// The directory.
-    Directory(AsyncMutex<Listing<S>>),
+    Directory(DirectoryReader<S>),
 }
 
 /// Handles by number.

@@ -117,6 +117,16 @@ impl<S: BlobStore> InodeTable<S> {
         self.nodes.lock().forget(inode, lookups);
     }
 
+    /// The committed inode last seen under a key.
+    pub(super) fn of_key(&self, key: &Key) -> Option<Inode> {
+        self.nodes.lock().by_key.get(key).copied()
+    }
+
+    /// Every key under which a committed inode was seen.
+    pub(super) fn keys(&self) -> Vec<Key> {
+        self.nodes.lock().by_key.keys().cloned().collect()
+    }
+
     /// Inodes in the table.
     pub(super) fn count(&self) -> usize {
         self.nodes.lock().by_inode.len()

@@ -10,12 +10,13 @@ use super::attributes::FileAttributes;
 use super::blob_store::BlobStore;
 use super::file_name::{is_escaped, name_of};
 use super::inode_table::Node;
+use super::kernel_cache::Stamp;
 use super::session_table::SessionTable;
 
 /// Keys fetched at a time.
 const PAGE_KEYS: u32 = 1000;
 /// Positions of `.` and `..`, which come first.
-const DOTS: u64 = 2;
+pub(super) const DOTS: u64 = 2;
 
 /// One entry of the directory.
 pub struct DirectoryEntry<S: BlobStore> {
@@ -27,6 +28,8 @@ pub struct DirectoryEntry<S: BlobStore> {
     pub file: FileAttributes,
     /// What the kernel gets to know when it gets the entry; none for `.` and `..`.
     pub(super) node: Option<Node<S>>,
+    /// When it was read.
+    pub(super) stamp: Stamp,
 }
 
 impl<S: BlobStore> DirectoryEntry<S> {
@@ -39,7 +42,13 @@ impl<S: BlobStore> DirectoryEntry<S> {
 
 impl<S: BlobStore> Clone for DirectoryEntry<S> {
     fn clone(&self) -> Self {
-        Self { next_position: self.next_position, name: self.name.clone(), file: self.file, node: self.node.clone() }
+        Self {
+            next_position: self.next_position,
+            name: self.name.clone(),
+            file: self.file,
+            node: self.node.clone(),
+            stamp: self.stamp,
+        }
     }
 }
 
@@ -108,6 +117,7 @@ impl<S: BlobStore> Listing<S> {
         first_position: u64,
         after: Option<Key>,
     ) -> Result<Page<S>, FsError> {
+        let stamp = sessions.stamp();
         let listed = store.list(after.as_ref(), PAGE_KEYS).await?;
         let mut files: BTreeMap<Key, Node<S>> = BTreeMap::new();
         for (key, entry) in listed.keys {
@@ -122,7 +132,7 @@ impl<S: BlobStore> Listing<S> {
             if let Some(name) = shown_name(store, sessions, &key).await? {
                 next_position += 1;
                 let file = node.file_attributes()?;
-                entries.push(DirectoryEntry { next_position, name, file, node: Some(node) });
+                entries.push(DirectoryEntry { next_position, name, file, node: Some(node), stamp });
             }
         }
         self.starts.push((first_position, after));
@@ -142,12 +152,13 @@ async fn shown_name<S: BlobStore>(store: &S, sessions: &SessionTable<S>, key: &K
 }
 
 /// `.` and `..` from `position` on, which come before all keys.
-pub(super) fn dots<S: BlobStore>(directory: FileAttributes, position: u64) -> Vec<DirectoryEntry<S>> {
+pub(super) fn dots<S: BlobStore>(directory: FileAttributes, stamp: Stamp, position: u64) -> Vec<DirectoryEntry<S>> {
     let dot = |(next_position, name): (u64, &str)| DirectoryEntry {
         next_position,
         name: name.to_owned(),
         file: directory,
         node: None,
+        stamp,
     };
     [(1, "."), (DOTS, "..")].into_iter().filter(|(next, _)| *next > position).map(dot).collect()
 }

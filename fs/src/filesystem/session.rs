@@ -150,6 +150,7 @@ impl<S: BlobStore> Session<S> {
             attributes: glance.attributes,
             has_name: glance.has_name,
             is_committed: false,
+            is_followed: false,
         }
     }
 

@@ -11,6 +11,7 @@ use parking_lot::Mutex;
 
 use super::Inode;
 use super::blob_store::BlobStore;
+use super::kernel_cache::{KernelCache, Stamp};
 use super::row_budget::RowBudget;
 use super::session::{Opening, Session};
 
@@ -18,6 +19,8 @@ use super::session::{Opening, Session};
 pub(super) struct SessionTable<S: BlobStore> {
     next_number: AtomicU64,
     sessions: Mutex<Sessions<S>>,
+    /// Told of every name that leads to a session, or no longer does.
+    kernel: Arc<KernelCache>,
 }
 
 struct Sessions<S: BlobStore> {
@@ -28,10 +31,11 @@ struct Sessions<S: BlobStore> {
 }
 
 impl<S: BlobStore> SessionTable<S> {
-    pub(super) fn new() -> Self {
+    pub(super) fn new(kernel: Arc<KernelCache>) -> Self {
         Self {
             next_number: AtomicU64::new(0),
             sessions: Mutex::new(Sessions { by_key: BTreeMap::new(), live: HashMap::new() }),
+            kernel,
         }
     }
 
@@ -51,6 +55,7 @@ impl<S: BlobStore> SessionTable<S> {
         }
         sessions.by_key.insert(key, session.clone());
         sessions.live.insert(session.inode(), session.clone());
+        self.kernel.names_changed();
         true
     }
 
@@ -65,6 +70,7 @@ impl<S: BlobStore> SessionTable<S> {
         if sessions.by_key.get(key).is_some_and(|bound| bound.inode() == session.inode()) {
             sessions.by_key.remove(key);
         }
+        self.kernel.names_changed();
     }
 
     /// Makes `to` lead to the session instead of `from`.
@@ -74,12 +80,23 @@ impl<S: BlobStore> SessionTable<S> {
             sessions.by_key.remove(from);
         }
         sessions.by_key.insert(to.clone(), session.clone());
+        self.kernel.names_changed();
     }
 
     /// Forgets a session that is over.
     pub(super) fn remove(&self, session: &Session<S>) {
         self.unbind(&session.key(), session);
         self.sessions.lock().live.remove(&session.inode());
+    }
+
+    /// The moment as far as changes are concerned, those of sessions included.
+    pub(super) fn stamp(&self) -> Stamp {
+        self.kernel.stamp()
+    }
+
+    /// Whether there is any session.
+    pub(super) fn has_live(&self) -> bool {
+        !self.sessions.lock().live.is_empty()
     }
 
     /// All sessions.

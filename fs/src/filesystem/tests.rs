@@ -5,6 +5,7 @@ mod commands;
 mod copies;
 mod directory;
 mod faults;
+mod following;
 mod kernel;
 mod model;
 mod other_mounts;

@@ -14,17 +14,17 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use fuser::{
-    BsdFileFlags, CopyFileRangeFlags, Errno, FileHandle, Filesystem, FopenFlags, INodeNo, IoctlFlags, KernelConfig,
-    LockOwner, OpenAccMode, OpenFlags, PollEvents, PollFlags, PollNotifier, RenameFlags, ReplyAttr, ReplyCreate,
-    ReplyData, ReplyDirectory, ReplyDirectoryPlus, ReplyEmpty, ReplyEntry, ReplyIoctl, ReplyLseek, ReplyOpen,
-    ReplyPoll, ReplyStatfs, ReplyWrite, ReplyXattr, Request, TimeOrNow, WriteFlags,
+    BsdFileFlags, CopyFileRangeFlags, Errno, FileHandle, Filesystem, INodeNo, IoctlFlags, KernelConfig, LockOwner,
+    OpenAccMode, OpenFlags, PollEvents, PollFlags, PollNotifier, RenameFlags, ReplyAttr, ReplyCreate, ReplyData,
+    ReplyDirectory, ReplyDirectoryPlus, ReplyEmpty, ReplyEntry, ReplyIoctl, ReplyLseek, ReplyOpen, ReplyPoll,
+    ReplyStatfs, ReplyWrite, ReplyXattr, Request, TimeOrNow, WriteFlags,
 };
 use tokio::sync::watch;
 
 use super::request_runner::{RequestRunner, Subject};
 use crate::filesystem::{AttributeChange, BlobStore, CopyRange, FileSystem, FsError, Inode, OpenMode};
 use agreement::agree;
-use answers::{answer_attributes, answer_capacity, errno, page_flags};
+use answers::{answer_attributes, answer_capacity, errno, listing_flags, page_flags};
 
 /// The kernel's side of the file system.
 pub(super) struct Adapter<S: BlobStore> {
@@ -240,7 +240,8 @@ impl<S: BlobStore> Filesystem for Adapter<S> {
     }
 
     fn opendir(&self, _request: &Request, _inode: INodeNo, _flags: OpenFlags, reply: ReplyOpen) {
-        reply.opened(FileHandle(self.files.open_directory()), FopenFlags::empty());
+        let opened = self.files.open_directory();
+        reply.opened(FileHandle(opened.handle), listing_flags(&opened));
     }
 
     fn readdir(&self, _: &Request, inode: INodeNo, handle: FileHandle, position: u64, reply: ReplyDirectory) {

@@ -1,11 +1,13 @@
-//! Goal: whoever watches keys is told each change once and in order, or that some were missed.
+//! Goal: whoever watches keys is told each change once and in order, or that some were missed; and a mount shows what is
+//! changed elsewhere because it is told, long before what it knew grows old.
 
 use std::fs;
+use std::path::Path;
 use std::time::Duration;
 
-use cairn_tests::{ClusterOptions, DevCluster, KeyWatcher, Machine, wait};
+use cairn_tests::{COMMAND_DEADLINE, ClusterOptions, DevCluster, KeyWatcher, Machine, Mount, fuse, tools, wait};
 
-/// From a change until it is told.
+/// From a change until another mount shows it: generous, and far below the ten minutes for which a name is believed.
 const TOLD_DEADLINE: Duration = Duration::from_mins(1);
 const CHANGES_WHILE_MASTERS_CHANGE: usize = 30;
 
@@ -93,4 +95,117 @@ fn a_watcher_whose_history_is_gone_is_told_so_and_goes_on() {
     wait::until_true("the watcher is told", TOLD_DEADLINE, || watcher.said().contains("changes were missed"));
     put(&cluster, "d", "1");
     wait::until_true("it goes on", TOLD_DEADLINE, || watcher.lines().last().is_some_and(|line| line.ends_with(" d")));
+}
+
+/// Waits until the mount is told of changes, and so believes what it knows for ten minutes.
+fn wait_followed(mount: &Mount) {
+    wait::until_true("the mount is told of changes", TOLD_DEADLINE, || {
+        mount.said().contains("changes made elsewhere are told from now on")
+    });
+}
+
+fn contents(mount: &Mount, name: &str) -> Option<String> {
+    fs::read_to_string(mount.path().join(name)).ok()
+}
+
+fn size(path: &Path) -> Option<u64> {
+    fs::metadata(path).ok().map(|found| found.len())
+}
+
+#[test]
+fn s50_a_mount_is_told_what_is_changed_elsewhere() {
+    if !fuse::is_usable() {
+        return;
+    }
+    let _machine = Machine::shared();
+    let cluster = DevCluster::start(ClusterOptions::small());
+    let mount = cluster.mount("told");
+    for key in ["replaced", "removed", "renamed", "touched"] {
+        put(&cluster, key, "old");
+    }
+    let path = |name: &str| mount.path().join(name);
+    wait_followed(&mount);
+    for key in ["replaced", "removed", "renamed", "touched"] {
+        assert_eq!(size(&path(key)), Some(3));
+    }
+    let writer = cluster.mount("writer");
+    put(&cluster, "replaced", "newer");
+    cluster.run(&["rm", "removed"]).expect_success();
+    cluster.run(&["mv", "renamed", "moved"]).expect_success();
+    put(&cluster, "created", "created");
+    tools::shell("chmod 600 touched", writer.path(), COMMAND_DEADLINE).expect_success();
+    wait::until_true("the replaced file is seen", TOLD_DEADLINE, || size(&path("replaced")) == Some(5));
+    assert_eq!(contents(&mount, "replaced").as_deref(), Some("newer"));
+    wait::until_true("the removed file is gone", TOLD_DEADLINE, || size(&path("removed")).is_none());
+    wait::until_true("the renamed file is gone", TOLD_DEADLINE, || size(&path("renamed")).is_none());
+    assert_eq!(contents(&mount, "moved").as_deref(), Some("old"));
+    assert_eq!(contents(&mount, "created").as_deref(), Some("created"));
+    wait::until_true("the new mode is seen", TOLD_DEADLINE, || {
+        std::os::unix::fs::PermissionsExt::mode(&fs::metadata(path("touched")).unwrap().permissions()) & 0o777 == 0o600
+    });
+}
+
+/// Names as `ls -l` shows them, which asks for the attributes of each.
+fn listed(mount: &Path) -> Vec<String> {
+    let script = "set -o pipefail; LC_ALL=C ls -l | awk 'NR > 1 { print $NF }'";
+    let listing = tools::shell(script, mount, COMMAND_DEADLINE).expect_success();
+    listing.text().lines().map(str::to_owned).collect()
+}
+
+#[test]
+fn s49_a_listing_shows_own_changes_at_once_and_those_of_others_when_they_are_told() {
+    if !fuse::is_usable() {
+        return;
+    }
+    let _machine = Machine::shared();
+    let cluster = DevCluster::start(ClusterOptions::small());
+    let mount = cluster.mount("listed");
+    wait_followed(&mount);
+    let here = mount.path();
+    let mut names = Vec::new();
+    for number in 0..20 {
+        let name = format!("own-{number:02}");
+        fs::write(here.join(&name), "contents").unwrap();
+        names.push(name);
+        assert_eq!(listed(here), names, "own changes are seen at once");
+        assert_eq!(listed(here), names);
+    }
+    fs::remove_file(here.join("own-00")).unwrap();
+    fs::rename(here.join("own-01"), here.join("renamed")).unwrap();
+    names.drain(..2);
+    names.push("renamed".to_owned());
+    assert_eq!(listed(here), names);
+    assert_eq!(listed(here), names);
+    put(&cluster, "zebra", "from elsewhere");
+    names.push("zebra".to_owned());
+    wait::until_true("a new key is listed", TOLD_DEADLINE, || listed(here) == names);
+    cluster.run(&["rm", "own-02"]).expect_success();
+    names.remove(0);
+    wait::until_true("a removed key is not", TOLD_DEADLINE, || listed(here) == names);
+    assert_eq!(listed(here), names);
+}
+
+#[test]
+fn s49_a_listing_that_did_not_change_is_served_by_the_kernel() {
+    if !fuse::is_usable() {
+        return;
+    }
+    let _machine = Machine::shared();
+    let cluster = DevCluster::start(ClusterOptions::small());
+    let mount = cluster.mount_with("kept", &["--log", "info,cairn_fs=trace"]);
+    wait_followed(&mount);
+    for number in 0..50 {
+        fs::write(mount.path().join(format!("file-{number:02}")), "contents").unwrap();
+    }
+    // The last file may still be on its way to its end.
+    let asked = || mount.said().matches("entries of the directory are asked for").count();
+    wait::until_true("the kernel serves the listing by itself", TOLD_DEADLINE, || {
+        let before = asked();
+        assert_eq!(listed(mount.path()).len(), 50);
+        asked() == before
+    });
+    fs::write(mount.path().join("one-more"), "contents").unwrap();
+    let before = asked();
+    assert_eq!(listed(mount.path()).len(), 51);
+    assert!(asked() > before, "there is a name more");
 }

@@ -21,6 +21,7 @@ impl<S: BlobStore> FileSystem<S> {
         if inode == Inode::ROOT {
             return Ok(self.directory());
         }
+        let stamp = self.kernel.stamp();
         match self.inodes.get(inode).ok_or(FsError::LookAgain)? {
             Node::Session(session) => Ok(session.file_attributes()),
             Node::Committed { key, entry } => {
@@ -29,7 +30,8 @@ impl<S: BlobStore> FileSystem<S> {
                     self.inodes.update(inode, current);
                 }
                 let file = FileAttributes::of_entry(&current.unwrap_or(entry))?;
-                Ok(FileAttributes { has_name: current.is_some(), ..file })
+                let has_name = current.is_some();
+                Ok(FileAttributes { has_name, is_followed: has_name && self.kernel.is_told_since(stamp), ..file })
             }
         }
     }
@@ -113,6 +115,7 @@ impl<S: BlobStore> FileSystem<S> {
         let changed = self.store.set_attributes(key, entry.blob, attributes).await;
         let entry = changed.map_err(|error| look_again(error.into()))?;
         self.inodes.update(inode, entry);
+        self.kernel.entry_changed();
         FileAttributes::of_entry(&entry)
     }
 

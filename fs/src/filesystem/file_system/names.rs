@@ -2,25 +2,38 @@
 
 use std::ffi::OsStr;
 use std::sync::Arc;
+use std::time::Instant;
 
 use cairn_proto::records::{Key, KeyEntry};
-use tokio::sync::Mutex as AsyncMutex;
 
 use super::FileSystem;
 use crate::client::{ClientError, Precondition};
 use crate::filesystem::attributes::FileAttributes;
 use crate::filesystem::blob_store::BlobStore;
+use crate::filesystem::directory_reader::DirectoryReader;
 use crate::filesystem::file_name::{escaped_key, key_of};
 use crate::filesystem::handle_table::Handle;
 use crate::filesystem::inode_table::Node;
-use crate::filesystem::listing::{DirectoryEntry, Listing, dots};
+use crate::filesystem::listing::{DirectoryEntry, dots};
 use crate::filesystem::session::{Locked, Session};
 use crate::filesystem::{FsError, Inode};
+
+/// The directory, open for reading.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OpenedDirectory {
+    /// Its handle.
+    pub handle: u64,
+    /// The kernel may keep what is read through it.
+    pub caches: bool,
+    /// What the kernel kept before is still so.
+    pub keeps: bool,
+}
 
 impl<S: BlobStore> FileSystem<S> {
     /// The file under `name`. Counts as known to the caller until [`FileSystem::forget`].
     pub async fn look_up(&self, name: &OsStr) -> Result<FileAttributes, FsError> {
         let name = key_of(name)?;
+        let stamp = self.kernel.stamp();
         if let Some(session) = self.sessions.bound(&name) {
             return Ok(self.inodes.count_session(&session));
         }
@@ -34,7 +47,8 @@ impl<S: BlobStore> FileSystem<S> {
             Some(Node::Committed { key, entry }) => {
                 let file = self.inodes.count_committed(&key, entry)?;
                 self.limit_inodes();
-                Ok(file)
+                // Decided once it is counted: who stops following then finds it in the table.
+                Ok(FileAttributes { is_followed: self.kernel.is_told_since(stamp), ..file })
             }
             None => Err(FsError::NotFound),
         }
@@ -45,47 +59,63 @@ impl<S: BlobStore> FileSystem<S> {
         self.inodes.forget(inode, lookups);
     }
 
-    /// Counts an entry of a listing as looked up.
-    pub fn remember(&self, entry: &DirectoryEntry<S>) -> Result<(), FsError> {
+    /// Counts an entry of a listing as looked up, and says what is known of it by now.
+    pub fn remember(&self, entry: &DirectoryEntry<S>) -> Result<FileAttributes, FsError> {
         match &entry.node {
-            Some(Node::Session(session)) => {
-                self.inodes.count_session(session);
-            }
-            Some(Node::Committed { key, entry }) => {
-                self.inodes.count_committed(key, *entry)?;
+            Some(Node::Session(session)) => Ok(self.inodes.count_session(session)),
+            Some(Node::Committed { key, entry: found }) => {
+                let file = self.inodes.count_committed(key, *found)?;
                 self.limit_inodes();
+                Ok(FileAttributes { is_followed: self.kernel.is_told_since(entry.stamp), ..file })
             }
-            None => {}
+            None => Ok(entry.file),
         }
-        Ok(())
     }
 
     /// Opens the directory.
-    pub fn open_directory(&self) -> u64 {
-        self.handles.add(Handle::Directory(AsyncMutex::new(Listing::new())))
+    pub fn open_directory(&self) -> OpenedDirectory {
+        let listing = self.kernel.begin_listing(Instant::now(), self.sessions.has_live());
+        let handle = self.handles.add(Handle::Directory(DirectoryReader::new(listing)));
+        OpenedDirectory { handle, caches: listing.caches, keeps: listing.keeps }
     }
 
-    /// Entries from `position` on, in key order: some of those that are left, or none at the end.
-    pub async fn read_directory(&self, handle: u64, position: u64) -> Result<Vec<DirectoryEntry<S>>, FsError> {
+    /// Entries from `position` on, in key order: some of those that are left, or none at the end. Says whether their
+    /// attributes are asked for too.
+    pub async fn read_directory(
+        &self,
+        handle: u64,
+        position: u64,
+        with_attributes: bool,
+    ) -> Result<Vec<DirectoryEntry<S>>, FsError> {
         let handle = self.handles.get(handle)?;
-        let Handle::Directory(listing) = handle.as_ref() else { return Err(FsError::NotDirectory) };
-        let mut entries = dots(self.directory(), position);
-        entries.extend(listing.lock().await.read(self.store.as_ref(), &self.sessions, position).await?);
+        let Handle::Directory(reader) = handle.as_ref() else { return Err(FsError::NotDirectory) };
+        let mut entries = dots(self.directory(), self.kernel.stamp(), position);
+        let (files, read) = reader.read(self.store.as_ref(), &self.sessions, position, with_attributes).await?;
+        if let Some(read) = read {
+            self.kernel.listing_read(reader.listing(), read);
+        }
+        entries.extend(files);
         Ok(entries)
     }
 
     /// Closes the directory.
     pub fn release_directory(&self, handle: u64) -> Result<(), FsError> {
-        self.handles.remove(handle).map(drop)
+        let handle = self.handles.remove(handle)?;
+        let Handle::Directory(reader) = handle.as_ref() else { return Err(FsError::NotDirectory) };
+        self.kernel.end_listing(reader.listing());
+        Ok(())
     }
 
     /// Removes a name. A file that is being written under it goes on without a name and is never committed again.
     pub async fn unlink(&self, name: &OsStr) -> Result<(), FsError> {
         let key = self.shown_key(key_of(name)?).await?;
-        match self.sessions.bound(&key) {
-            Some(session) => self.unlink_session(&key, &session).await,
-            None => not_found(self.store.delete(&key).await),
+        if let Some(session) = self.sessions.bound(&key) {
+            return self.unlink_session(&key, &session).await;
         }
+        let deleted = not_found(self.store.delete(&key).await);
+        // Also if it failed: the answer may have got lost.
+        self.kernel.names_changed();
+        deleted
     }
 
     async fn unlink_session(&self, key: &Key, session: &Arc<Session<S>>) -> Result<(), FsError> {
@@ -168,7 +198,9 @@ impl<S: BlobStore> FileSystem<S> {
     }
 
     async fn rename_committed(&self, from: &Key, to: &Key, no_replace: bool) -> Result<(), FsError> {
-        not_found(self.store.rename(from, to, no_replace).await)?;
+        let renamed = not_found(self.store.rename(from, to, no_replace).await);
+        self.kernel.names_changed();
+        renamed?;
         self.inodes.rename(from, to);
         Ok(())
     }

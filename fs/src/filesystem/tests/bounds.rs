@@ -4,11 +4,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cairn_codec::Layout;
+use futures_util::future::BoxFuture;
 use parking_lot::Mutex;
 
 use super::kernel::{CELL_BYTES, Kernel, ROW, WRITE, pattern};
 use crate::filesystem::fake_store::{Call, FakeStore};
-use crate::filesystem::{FileSystemOptions, NameCache};
+use crate::filesystem::{FileSystemOptions, Forgotten, NameCache};
 
 fn small(row_memory_bytes: usize) -> Kernel {
     let layout = Layout::new(2, 1, CELL_BYTES, 1 << 20).unwrap();
@@ -81,11 +82,15 @@ async fn s14_flush_needs_no_memory() {
 }
 
 #[derive(Default)]
-struct Forgotten(Mutex<Vec<String>>);
+struct ForgottenNames(Mutex<Vec<String>>);
 
-impl NameCache for Forgotten {
+impl NameCache for ForgottenNames {
     fn forget_name(&self, name: &str) {
         self.0.lock().push(name.to_owned());
+    }
+
+    fn forget(&self, what: Forgotten) -> BoxFuture<'_, ()> {
+        panic!("no change was told, and {what:?} is to be forgotten")
     }
 }
 
@@ -94,7 +99,7 @@ async fn above_the_limit_the_oldest_inodes_are_to_be_forgotten() {
     let layout = Layout::new(2, 1, CELL_BYTES, 1 << 20).unwrap();
     let options = FileSystemOptions { inode_limit: 2, ..FileSystemOptions::default() };
     let kernel = Kernel::on(FakeStore::new(layout), options);
-    let forgotten = Arc::new(Forgotten::default());
+    let forgotten = Arc::new(ForgottenNames::default());
     kernel.files.set_name_cache(forgotten.clone());
     for name in ["a", "b", "c", "d"] {
         kernel.store.put(name, b"");
@@ -106,7 +111,7 @@ async fn above_the_limit_the_oldest_inodes_are_to_be_forgotten() {
 #[tokio::test]
 async fn a_closed_file_is_forgotten_under_its_name() {
     let kernel = Kernel::new();
-    let forgotten = Arc::new(Forgotten::default());
+    let forgotten = Arc::new(ForgottenNames::default());
     kernel.files.set_name_cache(forgotten.clone());
     kernel.put("f", b"x").await.unwrap();
     assert_eq!(*forgotten.0.lock(), ["f"]);

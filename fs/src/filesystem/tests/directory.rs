@@ -88,11 +88,11 @@ async fn s34_a_listing_can_be_read_from_any_position_again() {
     for number in 0..2100 {
         kernel.store.put(&format!("{number:05}"), b"");
     }
-    let handle = kernel.files.open_directory();
+    let handle = kernel.files.open_directory().handle;
     let first_from = |position| {
         let files = kernel.files.clone();
         async move {
-            let entries = files.read_directory(handle, position).await.unwrap();
+            let entries = files.read_directory(handle, position, false).await.unwrap();
             entries.into_iter().find(DirectoryEntry::is_file).map(|entry| (entry.name, entry.next_position))
         }
     };

@@ -167,11 +167,11 @@ impl Kernel {
 
     /// `ls`.
     pub(super) async fn list(&self) -> Result<Vec<String>, FsError> {
-        let handle = self.files.open_directory();
+        let handle = self.files.open_directory().handle;
         let mut names = Vec::new();
         let mut position = 0;
         loop {
-            let entries = self.files.read_directory(handle, position).await?;
+            let entries = self.files.read_directory(handle, position, false).await?;
             let Some(last) = entries.last() else { break };
             position = last.next_position;
             names.extend(entries.into_iter().map(|entry| entry.name));

@@ -4,10 +4,12 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use fuser::{Errno, FileAttr, FileType, FopenFlags, Generation, INodeNo, ReplyAttr, ReplyEntry, ReplyStatfs};
 
-use crate::filesystem::{Capacity, FileAttributes, FsError, Inode};
+use crate::filesystem::{Capacity, FileAttributes, FsError, Inode, OpenedDirectory};
 
 /// How long the kernel believes a committed name and its attributes. Of a file being written it believes nothing.
 const COMMITTED_TTL: Duration = Duration::from_secs(1);
+/// The same while a change of them would be told.
+const FOLLOWED_TTL: Duration = Duration::from_mins(10);
 /// Buffer size that programs are advised to use.
 const PREFERRED_BLOCK_BYTES: u32 = 1 << 20;
 /// Unit of `st_blocks`.
@@ -17,6 +19,13 @@ const STATFS_BLOCK_BYTES: u32 = 4096;
 
 pub(super) fn page_flags(keeps_pages: bool) -> FopenFlags {
     if keeps_pages { FopenFlags::FOPEN_KEEP_CACHE } else { FopenFlags::empty() }
+}
+
+pub(super) fn listing_flags(opened: &OpenedDirectory) -> FopenFlags {
+    let mut flags = FopenFlags::empty();
+    flags.set(FopenFlags::FOPEN_CACHE_DIR, opened.caches);
+    flags.set(FopenFlags::FOPEN_KEEP_CACHE, opened.keeps);
+    flags
 }
 
 pub(super) fn errno(error: &FsError) -> Errno {
@@ -38,7 +47,11 @@ pub(super) fn answer_attributes(found: Result<FileAttributes, FsError>, reply: R
 }
 
 pub(super) const fn time_to_live(file: &FileAttributes) -> Duration {
-    if file.is_committed { COMMITTED_TTL } else { Duration::ZERO }
+    match (file.is_committed, file.is_followed) {
+        (false, _) => Duration::ZERO,
+        (true, false) => COMMITTED_TTL,
+        (true, true) => FOLLOWED_TTL,
+    }
 }
 
 pub(super) fn kind(file: &FileAttributes) -> FileType {

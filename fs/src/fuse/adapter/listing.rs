@@ -8,7 +8,7 @@ use crate::filesystem::BlobStore;
 impl<S: BlobStore> Adapter<S> {
     pub(super) fn list(&self, inode: INodeNo, handle: FileHandle, position: u64, mut reply: ReplyDirectory) {
         let files = self.files.clone();
-        let operation = async move { files.read_directory(handle.0, position).await };
+        let operation = async move { files.read_directory(handle.0, position, false).await };
         self.runner.run(Self::on_inode("readdir", inode), operation, move |read| match read {
             Ok(entries) => {
                 for entry in entries {
@@ -32,14 +32,15 @@ impl<S: BlobStore> Adapter<S> {
     ) {
         let files = self.files.clone();
         let known = files.clone();
-        let operation = async move { files.read_directory(handle.0, position).await };
+        let operation = async move { files.read_directory(handle.0, position, true).await };
         self.runner.run(Self::on_inode("readdirplus", inode), operation, move |read| match read {
             Ok(entries) => {
                 for entry in entries {
-                    let (ttl, attr) = (time_to_live(&entry.file), attributes(&entry.file));
-                    let inode = INodeNo(entry.file.inode.raw());
                     // The kernel may ask for it as soon as it has the answer, so that it is counted before.
                     let counted = known.remember(&entry);
+                    let file = counted.as_ref().map_or(entry.file, |file| *file);
+                    let (ttl, attr) = (time_to_live(&file), attributes(&file));
+                    let inode = INodeNo(file.inode.raw());
                     let is_full = reply.add(inode, entry.next_position, &entry.name, &ttl, &attr, Generation(0));
                     if is_full || counted.is_err() {
                         known.forget(entry.file.inode, u64::from(entry.is_file()));
