@@ -2,13 +2,16 @@
 
 use std::time::Duration;
 
+use cairn_proto::records::Key;
 use cairn_proto::wire::ChangeKind::{self, Attributes, Created, Removed, Replaced};
 use cairn_proto::{Refusal, wire};
 use tokio::time::{Instant, timeout};
 
 use super::{WatchRequest, Watcher};
 use crate::fakes::{World, refusal};
-use crate::store::{Standing, Store};
+use crate::keys;
+use crate::state::encode;
+use crate::store::{Command, Epoch, Standing, Store};
 
 fn watch(world: &World, pattern: &str, after_index: Option<u64>) -> Watcher {
     let request = wire::WatchRequest { pattern: pattern.to_owned(), after_index };
@@ -151,6 +154,23 @@ async fn a_watcher_whose_history_is_gone_is_told_so() {
     assert_eq!(refusal(watcher.next().await), expected);
     assert_eq!(refusal(watch(&world, "", Some(lost - 1)).next().await), expected);
     assert_eq!(watch(&world, "", Some(lost)).next().await.unwrap().applied_index, lost);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_watcher_that_is_too_slow_loses_the_history_and_holds_up_nobody() {
+    let world = World::new(6).await;
+    let (mut slow, mut quick) = (watch(&world, "", None), watch(&world, "", None));
+    slow.next().await.unwrap();
+    for _ in 0..70 {
+        let mut command = Command::new();
+        for number in 0..1000 {
+            let key = Key::try_from(format!("key-{number}")).unwrap();
+            command.put(keys::key(&key), encode(&wire::KeyEntry::default()));
+        }
+        world.store.commit(Epoch(1), command).await.unwrap();
+        assert_eq!(catch_up(&world, &mut quick).await.changes.len(), 1000);
+    }
+    assert!(matches!(refusal(slow.next().await), Refusal::HistoryLost { .. }));
 }
 
 #[tokio::test(start_paused = true)]
