@@ -8,13 +8,25 @@ const EXIT_CODE_FIELD: usize = 49;
 /// Bits of an exit code that hold the signal.
 const SIGNAL_BITS: u32 = 0x7f;
 
+/// A line of `status` that every process has but one that has given its memory back, as it does before its files.
+const MEMORY_LINE: &str = "VmSize:";
+
 /// Signal that ends process `pid`; 0 if it is not ending, or not by a signal, or cannot be seen from here (as in
 /// another process namespace).
+///
+/// `stat` is read of a process that ends, and of no other: it waits for one that is just executing another program,
+/// and that waits for its descriptors to be closed, which is what asks here.
 pub(super) fn signal_ending(pid: u32) -> u32 {
     if pid == 0 {
         return 0;
     }
-    std::fs::read_to_string(format!("/proc/{pid}/stat")).ok().and_then(|stat| signal_in(&stat)).unwrap_or(0)
+    let read = |file: &str| std::fs::read_to_string(format!("/proc/{pid}/{file}")).ok();
+    let ending = read("status").filter(|status| has_no_memory(status));
+    ending.and_then(|_| read("stat")).and_then(|stat| signal_in(&stat)).unwrap_or(0)
+}
+
+fn has_no_memory(status: &str) -> bool {
+    !status.lines().any(|line| line.starts_with(MEMORY_LINE))
 }
 
 fn signal_in(stat: &str) -> Option<u32> {
@@ -27,7 +39,7 @@ fn signal_in(stat: &str) -> Option<u32> {
 
 #[cfg(test)]
 mod tests {
-    use super::{signal_ending, signal_in};
+    use super::{has_no_memory, signal_ending, signal_in};
 
     fn stat(flags: u64, exit_code: u32) -> String {
         let mut fields = vec!["0".to_owned(); 52];
@@ -42,6 +54,13 @@ mod tests {
         assert_eq!(signal_in(&stat(0x4, 0x8f)), Some(15));
         assert_eq!(signal_in(&stat(0x4, 0x100)), Some(0));
         assert_eq!(signal_in(&stat(0x40_0040, 9)), None);
+    }
+
+    #[test]
+    fn only_a_process_that_ends_has_no_memory() {
+        assert!(has_no_memory("Name:\tcat\nState:\tX (dead)\nThreads:\t1\n"));
+        assert!(!has_no_memory("Name:\tcat\nState:\tR (running)\nVmPeak:\t 8 kB\nVmSize:\t 8 kB\n"));
+        assert!(!has_no_memory(&std::fs::read_to_string("/proc/self/status").unwrap()));
     }
 
     #[test]

@@ -151,6 +151,20 @@ async fn what_the_directory_is_not_for_is_refused() {
     mounted.unmount().await;
 }
 
+/// The kernel closes such descriptors while it executes the next program, and waits for the answer of the mount.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_program_with_a_file_open_starts_another() {
+    let Some(mounted) = mounted().await else { return };
+    let script = r#"$| = 1; open(F, '>', 'f') or die; syswrite(F, "a\n"); exec 'cat', 'f'"#;
+    let mut command = tokio::process::Command::new("perl");
+    command.args(["-e", script]).current_dir(mounted.directory.path());
+    let ended = tokio::time::timeout(std::time::Duration::from_mins(1), command.output()).await;
+    let output = ended.expect("the descriptor is closed and `cat` runs").unwrap();
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "a\n", "{}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(mounted.elsewhere("f").as_deref(), Some("a\n"));
+    mounted.unmount().await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn s35_the_access_time_is_not_kept() {
     let Some(mounted) = mounted().await else { return };
