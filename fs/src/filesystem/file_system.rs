@@ -46,6 +46,7 @@ pub struct FileSystem<S: BlobStore> {
     sessions: Arc<SessionTable<S>>,
     budget: Arc<RowBudget>,
     capacity: AsyncMutex<Option<(Instant, Capacity)>>,
+    directory: Mutex<Attributes>,
     lost_files: Mutex<Vec<LostFile>>,
     kernel: Arc<KernelCache>,
     relief: JoinHandle<()>,
@@ -57,6 +58,8 @@ impl<S: BlobStore> FileSystem<S> {
         let kernel = Arc::new(KernelCache::new(options.inode_limit));
         let sessions = Arc::new(SessionTable::new(Arc::clone(&kernel)));
         let budget = Arc::new(RowBudget::new(options.row_memory_bytes));
+        let directory =
+            Attributes { mode: options.directory_mode, uid: options.uid, gid: options.gid, ..Attributes::default() };
         Self {
             store: Arc::new(store),
             inodes: InodeTable::new(options.inode_limit),
@@ -66,6 +69,7 @@ impl<S: BlobStore> FileSystem<S> {
             sessions,
             budget,
             capacity: AsyncMutex::new(None),
+            directory: Mutex::new(directory),
             lost_files: Mutex::new(Vec::new()),
             kernel,
         }
@@ -91,12 +95,7 @@ impl<S: BlobStore> FileSystem<S> {
 
     /// What `stat` shows of the directory.
     pub fn directory(&self) -> FileAttributes {
-        let attributes = Attributes {
-            mode: self.options.directory_mode,
-            uid: self.options.uid,
-            gid: self.options.gid,
-            ..Attributes::default()
-        };
+        let attributes = *self.directory.lock();
         FileAttributes {
             inode: Inode::ROOT,
             size_bytes: 0,

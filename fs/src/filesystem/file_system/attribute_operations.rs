@@ -39,12 +39,24 @@ impl<S: BlobStore> FileSystem<S> {
     /// Changes attributes, the length included.
     pub async fn change(&self, inode: Inode, change: AttributeChange) -> Result<FileAttributes, FsError> {
         if inode == Inode::ROOT {
-            return Err(FsError::NotPermitted { what: "changing the directory" });
+            return self.change_directory(&change);
         }
         match self.inodes.get(inode).ok_or(FsError::LookAgain)? {
             Node::Session(session) => self.change_session(&session, &change).await,
             Node::Committed { key, entry } => self.change_committed(inode, &key, entry, &change).await,
         }
+    }
+
+    /// The directory is no key: what is changed of it lasts as long as the mount.
+    fn change_directory(&self, change: &AttributeChange) -> Result<FileAttributes, FsError> {
+        if change.size_bytes.is_some() {
+            return Err(FsError::IsDirectory);
+        }
+        {
+            let mut attributes = self.directory.lock();
+            *attributes = change.applied_to(*attributes);
+        }
+        Ok(self.directory())
     }
 
     /// An extended attribute of the last commit of a file.

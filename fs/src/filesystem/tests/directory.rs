@@ -5,7 +5,7 @@ use std::ffi::OsStr;
 use nix::errno::Errno;
 
 use super::kernel::{Kernel, TRUNCATE, WRITE};
-use crate::filesystem::{DirectoryEntry, FsError, Inode};
+use crate::filesystem::{AttributeChange, DirectoryEntry, FsError, Inode};
 
 #[tokio::test]
 async fn s31_keys_that_are_no_names_are_shown_escaped() {
@@ -163,4 +163,19 @@ async fn s46_extended_attributes_tell_of_the_last_commit() {
     assert_eq!(kernel.attribute("g", "user.cairn.uuid").await, Err(FsError::NoAttribute));
     kernel.close(pending).await.unwrap();
     assert_eq!(kernel.attribute("f", "user.other").await, Err(FsError::NoAttribute));
+}
+
+#[tokio::test]
+async fn s47_attributes_of_the_directory_last_as_long_as_the_mount() {
+    let kernel = Kernel::new();
+    let before = kernel.files.directory();
+    let mtime = std::time::UNIX_EPOCH + std::time::Duration::from_secs(1_000_000_000);
+    let change = AttributeChange { mode: Some(0o2770), gid: Some(9), mtime: Some(mtime), ..AttributeChange::default() };
+    let changed = kernel.files.change(Inode::ROOT, change).await.unwrap().attributes;
+    assert_eq!((changed.mode, changed.gid, changed.mtime_seconds), (0o2770, 9, 1_000_000_000));
+    assert_eq!(changed.uid, before.attributes.uid);
+    assert_eq!(kernel.files.attributes(Inode::ROOT).await.unwrap().attributes, changed);
+    let resized = AttributeChange { size_bytes: Some(0), ..AttributeChange::default() };
+    assert_eq!(kernel.files.change(Inode::ROOT, resized).await, Err(FsError::IsDirectory));
+    assert_eq!(kernel.other_mount().files.directory(), before, "another mount has its own");
 }
