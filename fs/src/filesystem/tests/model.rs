@@ -1,16 +1,27 @@
 //! Random operations against files that are plain byte vectors.
 //!
 //! Two names; at most one handle that writes and one that reads on each. After every operation what this mount
-//! reads must be what was written, and what everybody else reads must be the last commit, whole.
+//! reads must be what was written, and what everybody else reads must be the last commit, whole. The mount may crash
+//! at any moment, also in the middle of a commit: the next one shows what everybody else reads, no more and no less.
+
+mod file;
+
+use std::pin::pin;
+use std::task::Poll;
 
 use proptest::prelude::{Just, ProptestConfig, Strategy, any, prop_assert_eq, prop_oneof, proptest};
 use proptest::test_runner::TestCaseError;
+use tokio::runtime::Runtime;
+
+use file::File;
 
 use super::kernel::{APPEND, Kernel, READ, ROW, TRUNCATE, WRITE, pattern};
 use crate::filesystem::fake_store::FakeStore;
-use crate::filesystem::{FileSystemOptions, FsError};
+use crate::filesystem::{AttributeChange, FileSystemOptions, FsError};
 
 const NAMES: [&str; 2] = ["a", "b"];
+/// Permissions of a new file.
+const NEW_MODE: u32 = 0o644;
 
 #[derive(Debug, Clone)]
 enum Step {
@@ -23,19 +34,9 @@ enum Step {
     Unlink,
     Rename,
     Copy,
+    SetMode { mode: u32 },
+    Crash { polls: usize },
     Check,
-}
-
-/// A file as the model has it.
-#[derive(Debug, Clone, Default)]
-struct File {
-    /// What this mount shows; `None`: no such name.
-    here: Option<Vec<u8>>,
-    /// What the store has under the name.
-    elsewhere: Option<Vec<u8>>,
-    /// The handle that writes, and whether it appends.
-    writer: Option<(u64, bool)>,
-    is_deliberate: bool,
 }
 
 fn offsets() -> impl Strategy<Value = usize> {
@@ -55,6 +56,8 @@ fn step() -> impl Strategy<Value = (usize, Step)> {
         1 => Just(Step::Unlink),
         1 => Just(Step::Rename),
         2 => Just(Step::Copy),
+        2 => (0..0o1000_u32).prop_map(|mode| Step::SetMode { mode }),
+        1 => (0..12_usize).prop_map(|polls| Step::Crash { polls }),
         2 => Just(Step::Check),
     ];
     (0..NAMES.len(), kind)
@@ -62,6 +65,7 @@ fn step() -> impl Strategy<Value = (usize, Step)> {
 
 struct Run {
     kernel: Kernel,
+    options: FileSystemOptions,
     files: [File; 2],
 }
 
@@ -86,6 +90,8 @@ impl Run {
             }
             Step::Rename => self.rename(index).await?,
             Step::Copy => self.copy(index).await,
+            Step::SetMode { mode } => self.set_mode(index, mode).await,
+            Step::Crash { polls } => return self.die(index, polls).await,
             Step::Check => {}
         }
         self.check().await
@@ -101,9 +107,15 @@ impl Run {
         file.writer = Some((handle, mode.appends));
         file.is_deliberate = false;
         match &mut file.here {
-            Some(bytes) if mode.truncates => bytes.clear(),
+            Some(bytes) if mode.truncates => {
+                file.is_dirty = true;
+                bytes.clear();
+            }
             Some(_) => {}
-            none => *none = Some(Vec::new()),
+            none => {
+                *none = Some(Vec::new());
+                (file.mode, file.is_dirty) = (NEW_MODE, true);
+            }
         }
     }
 
@@ -115,16 +127,18 @@ impl Run {
         let end = offset + data.len();
         bytes.resize(bytes.len().max(end), 0);
         bytes[offset..end].copy_from_slice(data);
+        file.is_dirty = true;
     }
 
     async fn resize(&mut self, index: usize, size: usize) {
         let file = &mut self.files[index];
         let Some(bytes) = &mut file.here else { return };
         self.kernel.truncate(NAMES[index], size as u64).await.unwrap();
+        file.is_dirty |= size != bytes.len();
         bytes.resize(size, 0);
         file.is_deliberate = true;
         if file.writer.is_none() {
-            file.elsewhere = file.here.clone();
+            file.mark_committed();
         }
     }
 
@@ -137,8 +151,8 @@ impl Run {
         } else {
             self.kernel.flush(handle).await.unwrap();
         }
-        if file.is_deliberate || file.here.as_ref().is_some_and(|bytes| !bytes.is_empty()) {
-            file.elsewhere = file.here.clone();
+        if file.flush_commits() {
+            file.mark_committed();
         }
     }
 
@@ -146,7 +160,49 @@ impl Run {
         let file = &mut self.files[index];
         let Some((handle, _)) = file.writer.take() else { return };
         self.kernel.close(handle).await.unwrap();
-        file.elsewhere = file.here.clone();
+        file.mark_committed();
+    }
+
+    async fn set_mode(&mut self, index: usize, mode: u32) {
+        let file = &mut self.files[index];
+        if file.here.is_none() {
+            return;
+        }
+        let change = AttributeChange { mode: Some(mode), ..AttributeChange::default() };
+        self.kernel.change(NAMES[index], change).await.unwrap();
+        file.mode = mode;
+        file.is_deliberate = true;
+        if !file.is_dirty {
+            file.stored_mode = mode;
+        }
+    }
+
+    /// The mount dies after some steps of a flush, which is then there whole or not at all.
+    async fn die(&mut self, index: usize, polls: usize) -> Result<(), TestCaseError> {
+        let file = &mut self.files[index];
+        let Some((handle, _)) = file.writer else { return Ok(()) };
+        let mut flush = pin!(self.kernel.files.flush(handle, 0));
+        for _ in 0..polls {
+            let polled = std::future::poll_fn(|context| Poll::Ready(flush.as_mut().poll(context))).await;
+            if let Poll::Ready(flushed) = polled {
+                prop_assert_eq!(flushed, Ok(()));
+                break;
+            }
+            tokio::task::yield_now().await;
+        }
+        let stored = self.kernel.store.attributes(NAMES[index]).map(|attributes| attributes.mode);
+        if file.flush_commits() && self.kernel.elsewhere(NAMES[index]) == file.here && stored == Some(file.mode) {
+            file.mark_committed();
+        }
+        Ok(())
+    }
+
+    /// The next mount, when nothing of the one that died is left.
+    async fn restart(&mut self) -> Result<(), TestCaseError> {
+        self.kernel = Kernel::on(self.kernel.store.clone(), self.options.clone());
+        prop_assert_eq!(self.kernel.store.open_segments(), 0, "a mount that is gone writes nothing");
+        self.files = self.files.each_ref().map(File::after_crash);
+        self.check().await
     }
 
     /// Copies the file over the start of the other one, which is open for writing.
@@ -161,6 +217,7 @@ impl Run {
         let Some(target) = &mut self.files[to].here else { return };
         target.resize(target.len().max(bytes.len()), 0);
         target[..bytes.len()].copy_from_slice(&bytes);
+        self.files[to].is_dirty |= !bytes.is_empty();
     }
 
     async fn rename(&mut self, index: usize) -> Result<(), TestCaseError> {
@@ -174,9 +231,10 @@ impl Run {
         let mut moved = std::mem::take(&mut self.files[from]);
         let replaced = std::mem::take(&mut self.files[to]);
         // A file that the store has under the old name is brought up to date there first.
-        match moved.elsewhere {
-            Some(_) => moved.elsewhere = moved.here.clone(),
-            None => moved.elsewhere = replaced.elsewhere,
+        if moved.elsewhere.is_some() {
+            moved.mark_committed();
+        } else {
+            (moved.elsewhere, moved.stored_mode) = (replaced.elsewhere, replaced.stored_mode);
         }
         self.files[to] = moved;
         if let Some((handle, _)) = replaced.writer {
@@ -200,6 +258,11 @@ impl Run {
             );
             prop_assert_eq!(here == file.here, true, "bytes of {} here", name);
             prop_assert_eq!(self.kernel.elsewhere(name) == file.elsewhere, true, "bytes of {} elsewhere", name);
+            let mode = self.kernel.stat(name).await.ok().map(|shown| shown.attributes.mode);
+            prop_assert_eq!(mode, file.here.as_ref().map(|_| file.mode), "mode of {} here", name);
+            let stored = self.kernel.store.attributes(name).map(|attributes| attributes.mode);
+            let expected = file.elsewhere.as_ref().map(|_| file.stored_mode);
+            prop_assert_eq!(stored, expected, "mode of {} elsewhere", name);
         }
         Ok(())
     }
@@ -210,15 +273,28 @@ fn cases() -> u32 {
     if std::env::var_os("CAIRN_FULL").is_some_and(|value| value == "1") { 10_000 } else { 300 }
 }
 
+/// All that a process is made of.
+fn runtime() -> Runtime {
+    tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap()
+}
+
 fn run(steps: Vec<(usize, Step)>, row_memory_bytes: usize) -> Result<(), TestCaseError> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
-    runtime.block_on(async {
-        let layout = cairn_codec::Layout::new(2, 1, super::kernel::CELL_BYTES, 1 << 20).unwrap();
-        let options = FileSystemOptions { row_memory_bytes, ..FileSystemOptions::default() };
-        let mut run = Run { kernel: Kernel::on(FakeStore::new(layout), options), files: Default::default() };
-        for (index, step) in steps {
-            run.step(index, step).await?;
+    let layout = cairn_codec::Layout::new(2, 1, super::kernel::CELL_BYTES, 1 << 20).unwrap();
+    let options = FileSystemOptions { row_memory_bytes, ..FileSystemOptions::default() };
+    let mut process = runtime();
+    let kernel = process.block_on(async { Kernel::on(FakeStore::new(layout), options.clone()) });
+    let mut run = Run { kernel, options, files: Default::default() };
+    for (index, step) in steps {
+        let crashes = matches!(step, Step::Crash { .. });
+        process.block_on(run.step(index, step))?;
+        if crashes {
+            // With it go the tasks of the mount, as with a process.
+            drop(process);
+            process = runtime();
+            process.block_on(run.restart())?;
         }
+    }
+    process.block_on(async {
         for index in 0..NAMES.len() {
             run.close(index).await;
         }
@@ -247,8 +323,7 @@ proptest! {
         writes in proptest::collection::vec((offsets(), 1..2 * ROW, any::<u8>()), 1..8),
         reads in proptest::collection::vec((offsets(), 1..2 * ROW), 1..8),
     ) {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
-        runtime.block_on(async {
+        runtime().block_on(async {
             let kernel = Kernel::new();
             let handle = kernel.open("f", WRITE).await.unwrap();
             let mut model: Vec<u8> = Vec::new();
