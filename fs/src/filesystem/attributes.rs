@@ -14,6 +14,8 @@ const PERMISSION_BITS: u32 = 0o7777;
 pub struct FileAttributes {
     /// The inode.
     pub inode: Inode,
+    /// The number that `stat` shows: of a file being written, that of the bytes it was opened over.
+    pub shown_inode: Inode,
     /// Length.
     pub size_bytes: u64,
     /// Permissions, owner, group and modification time.
@@ -29,8 +31,10 @@ pub struct FileAttributes {
 impl FileAttributes {
     /// Of a committed file.
     pub(super) fn of_entry(entry: &KeyEntry) -> Result<Self, FsError> {
+        let inode = Inode::of_serial(entry.serial)?;
         Ok(Self {
-            inode: Inode::of_serial(entry.serial)?,
+            inode,
+            shown_inode: inode,
             size_bytes: entry.size_bytes,
             attributes: entry.attributes,
             has_name: true,

@@ -98,6 +98,7 @@ impl<S: BlobStore> FileSystem<S> {
         let attributes = *self.directory.lock();
         FileAttributes {
             inode: Inode::ROOT,
+            shown_inode: Inode::ROOT,
             size_bytes: 0,
             attributes,
             has_name: true,

@@ -20,6 +20,7 @@ use crate::client::{BlobCommit, ClientError, Precondition};
 /// A file being written. Every handle of its inode on this mount sees it.
 pub(super) struct Session<S: BlobStore> {
     inode: Inode,
+    opened_over: Option<Inode>,
     state: AsyncMutex<SessionState<S>>,
     glance: Mutex<Glance>,
     handles: Mutex<HandleCounts>,
@@ -97,13 +98,15 @@ pub(super) struct Opening<S: BlobStore> {
     pub(super) key: Key,
     pub(super) precondition: Precondition,
     pub(super) attributes: Attributes,
+    /// The committed file whose name it has.
+    pub(super) opened_over: Option<Inode>,
     pub(super) committed: Option<BlobId>,
     pub(super) shadows: bool,
 }
 
 impl<S: BlobStore> Session<S> {
     pub(super) fn new(inode: Inode, opening: Opening<S>) -> Self {
-        let Opening { store, contents, key, precondition, attributes, committed, shadows } = opening;
+        let Opening { store, contents, key, precondition, attributes, opened_over, committed, shadows } = opening;
         let glance = Glance {
             size_bytes: contents.size_bytes(),
             attributes,
@@ -126,6 +129,7 @@ impl<S: BlobStore> Session<S> {
         };
         Self {
             inode,
+            opened_over,
             state: AsyncMutex::new(state),
             glance: Mutex::new(glance),
             handles: Mutex::new(HandleCounts::default()),
@@ -146,6 +150,7 @@ impl<S: BlobStore> Session<S> {
         let glance = self.glance.lock();
         FileAttributes {
             inode: self.inode,
+            shown_inode: self.opened_over.unwrap_or(self.inode),
             size_bytes: glance.size_bytes,
             attributes: glance.attributes,
             has_name: glance.has_name,

@@ -151,6 +151,18 @@ async fn what_the_directory_is_not_for_is_refused() {
     mounted.unmount().await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn s39_opening_for_writing_leaves_the_inode_number_as_it_was() {
+    let Some(mounted) = mounted().await else { return };
+    mounted.succeeds("echo a > f").await;
+    let keeps = "[ $(stat -L -c %i /proc/self/fd/3) = $before ] && echo b >&3 && [ $(stat -c %i f) = $before ]";
+    for opens in ["exec 3<> f", "exec 3>> f", "exec 3> f"] {
+        let changes = "exec 3>&- && [ $(stat -c %i f) != $before ]";
+        mounted.succeeds(&format!("before=$(stat -c %i f); {opens}; {keeps} && {changes}")).await;
+    }
+    mounted.unmount().await;
+}
+
 /// The kernel closes such descriptors while it executes the next program, and waits for the answer of the mount.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_program_with_a_file_open_starts_another() {

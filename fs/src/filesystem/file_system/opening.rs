@@ -235,6 +235,7 @@ impl<S: BlobStore> FileSystem<S> {
             key: key.clone(),
             precondition,
             attributes,
+            opened_over: None,
             committed: None,
             shadows: false,
         })
@@ -261,6 +262,7 @@ impl<S: BlobStore> FileSystem<S> {
             key: key.clone(),
             precondition: Precondition::None,
             attributes: entry.attributes,
+            opened_over: Some(Inode::of_serial(entry.serial)?),
             committed: None,
             shadows: true,
         })
@@ -282,6 +284,7 @@ impl<S: BlobStore> FileSystem<S> {
             key: key.clone(),
             precondition,
             attributes: entry.attributes,
+            opened_over: Some(Inode::of_serial(entry.serial)?),
             committed: Some(entry.blob),
             shadows: false,
         })

@@ -166,7 +166,7 @@ async fn s46_extended_attributes_tell_of_the_last_commit() {
 }
 
 #[tokio::test]
-async fn s47_attributes_of_the_directory_last_as_long_as_the_mount() {
+async fn s51_attributes_of_the_directory_last_as_long_as_the_mount() {
     let kernel = Kernel::new();
     let before = kernel.files.directory();
     let mtime = std::time::UNIX_EPOCH + std::time::Duration::from_secs(1_000_000_000);

@@ -41,7 +41,11 @@ pub(super) fn answer_entry(found: Result<FileAttributes, FsError>, reply: ReplyE
 
 pub(super) fn answer_attributes(found: Result<FileAttributes, FsError>, reply: ReplyAttr) {
     match found {
-        Ok(file) => reply.attr(&time_to_live(&file), &attributes(&file)),
+        // An entry must have the number that the kernel asks by; here it takes what programs are to see.
+        Ok(file) => {
+            let shown = FileAttr { ino: INodeNo(file.shown_inode.raw()), ..attributes(&file) };
+            reply.attr(&time_to_live(&file), &shown);
+        }
         Err(error) => reply.error(errno(&error)),
     }
 }
