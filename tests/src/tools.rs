@@ -82,9 +82,18 @@ pub fn is_installed(program: &str) -> bool {
     Finished::of(Command::new("bash").args(["-c", script, "bash", program]), BULK_DEADLINE).succeeded()
 }
 
+/// Checks that a program that a test is about is there: without it the test shows nothing.
+///
+/// # Panics
+/// When it is not installed.
+#[track_caller]
+pub fn assert_installed(program: &str) {
+    assert!(is_installed(program), "{program} is not installed; `make setup` installs what the tests run");
+}
+
 #[cfg(test)]
 mod tests {
-    use super::{assert_read_back, copy_all, is_installed};
+    use super::{assert_installed, assert_read_back, copy_all, is_installed};
     use crate::workload::tree;
     use std::fs;
 
@@ -109,5 +118,11 @@ mod tests {
     fn only_programs_that_exist_are_installed() {
         assert!(is_installed("cp"));
         assert!(!is_installed("no-such-program-anywhere"));
+    }
+
+    #[test]
+    #[should_panic(expected = "make setup")]
+    fn a_missing_program_fails_the_test_that_is_about_it() {
+        assert_installed("no-such-program-anywhere");
     }
 }

@@ -24,6 +24,7 @@ mod master_membership;
 mod memory;
 mod moved_names;
 mod power_cut;
+mod programs;
 mod refused_starts;
 mod restart;
 mod shell;

@@ -56,6 +56,24 @@ const ROWS: &[Row] = &[
     row("dd with fsync", "seq 50000 | dd of=f bs=64k iflag=fullblock conv=fsync status=none; md5sum < f"),
     row("dd by offset", "seq 200000 > f; dd if=f bs=7 skip=10000 count=1000 status=none | md5sum"),
     row(
+        "dd over nothing but what is new",
+        "seq 9 > f; seq 5 | dd of=f conv=excl status=none || echo refused; seq 5 | dd of=g conv=excl status=none; cat f g",
+    ),
+    row(
+        "dd over nothing but what is old",
+        "seq 9 > f; seq 5 | dd of=f conv=nocreat status=none; seq 5 | dd of=g conv=nocreat status=none || echo refused; cat f; ls",
+    ),
+    row(
+        "dd over holes",
+        "{ head -c 70000 /dev/zero; seq 1000; head -c 500000 /dev/zero; } > f; dd if=f of=g bs=4096 conv=sparse status=none; cmp f g && wc -c < g",
+    ),
+    row("dd with fdatasync", "seq 50000 | dd of=f bs=4k iflag=fullblock conv=fdatasync status=none; md5sum < f"),
+    row("dd at the end", "seq 9 > f; seq 5 | dd of=f oflag=append conv=notrunc status=none; cat f"),
+    row(
+        "writer that outlives its shell",
+        "mkdir -p \"$ELSEWHERE\"; mkfifo \"$ELSEWHERE/go\"; bash -c '{ echo a; (read go < \"$ELSEWHERE/go\"; echo late) & } > f'; cat f; echo > \"$ELSEWHERE/go\"; timeout 20 bash -c 'until grep -q late f; do :; done'; cat f",
+    ),
+    row(
         "truncate",
         "seq 100000 > f; truncate -s 100001 f; md5sum < f; truncate -s 400000 f; md5sum < f; truncate -s 0 f; wc -c < f",
     ),
@@ -111,6 +129,11 @@ const ROWS: &[Row] = &[
         "python3",
         "shared mapping",
         "truncate -s 8192 f; python3 -c \"import mmap; f = open('f', 'r+b'); m = mmap.mmap(f.fileno(), 0); m[4090:4100] = b'0123456789'; m.flush(); m.close(); f.close()\"; md5sum < f",
+    ),
+    row_with(
+        "python3",
+        "shared mapping of a closed file",
+        "truncate -s 8192 f; python3 -c \"import mmap, os; f = os.open('f', os.O_RDWR); m = mmap.mmap(f, 0); os.close(f); m[4090:4100] = b'0123456789'; m.close()\"; md5sum < f",
     ),
 ];
 
