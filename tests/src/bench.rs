@@ -14,7 +14,7 @@ mod work;
 pub use cold::{ColdError, DropPageCache, MakeCold};
 pub use comparison::{ComparisonOptions, compare};
 pub use figures::{Figure, Figures, ROWS};
-pub use keys::{KeysError, KeysFigures, KeysOptions, KeysReport, measure_keys};
+pub use keys::{KeysError, KeysFigures, KeysOptions, KeysReport, make_keys, measure_keys};
 pub use kv::{KvError, KvOptions, KvReport, Measurement, compare_kv};
 pub use report::Report;
 pub use work::{Amount, WorkError, work};

@@ -17,6 +17,8 @@ pub struct Scale {
     pub iteration: Duration,
     /// Puts after which the log and the snapshot must still be small.
     pub puts: u64,
+    /// Keys that a listing shows.
+    pub listed_keys: u32,
     /// How often the power of a disk is cut.
     pub power_cuts: u32,
     /// How long masters are killed and started again.
@@ -35,6 +37,7 @@ pub const EVERY_CHANGE: Scale = Scale {
     iterations: 1,
     iteration: Duration::from_secs(2),
     puts: 10_000,
+    listed_keys: 5_000,
     power_cuts: 2,
     kill_masters: Duration::from_secs(10),
     stop_master: Duration::from_secs(7),
@@ -47,6 +50,7 @@ pub const FULL: Scale = Scale {
     iterations: 3,
     iteration: Duration::from_secs(5),
     puts: 100_000,
+    listed_keys: 1_000_000,
     power_cuts: 50,
     kill_masters: Duration::from_mins(2),
     stop_master: Duration::from_secs(30),

@@ -11,7 +11,7 @@ use cairn_fs::client::ClientError;
 
 use crate::resident::peak_bytes;
 use crate::{ClusterOptions, DevCluster, Mount};
-use making::make_keys;
+pub use making::make_keys;
 pub use report::KeysReport;
 
 /// Most keys of which the attributes are listed too.

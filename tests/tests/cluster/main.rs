@@ -28,6 +28,7 @@ mod programs;
 mod refused_starts;
 mod restart;
 mod shell;
+mod stable_listing;
 mod stopped_master;
 mod stopped_node;
 mod trusted_files;

@@ -12,8 +12,11 @@ const CLIENTS: usize = 4;
 /// Keys that one client makes at a time: as many as a session may have requests without an answer.
 const AT_ONCE: usize = 64;
 
-/// Makes empty keys of these numbers.
-pub(super) fn make_keys(masters: &[String], numbers: Range<u32>) -> Result<(), ClientError> {
+/// Makes empty keys of these numbers, `key-00000017` for 17.
+///
+/// # Panics
+/// When this machine starts no threads.
+pub fn make_keys(masters: &[String], numbers: Range<u32>) -> Result<(), ClientError> {
     let runtime = Builder::new_current_thread().enable_all().build().expect("this machine starts threads");
     runtime.block_on(async {
         let next = Arc::new(AtomicU32::new(numbers.start));
