@@ -10,6 +10,7 @@ mod command_line;
 mod copying;
 mod crash_points;
 mod damaged_data;
+mod datacenters;
 mod dead_masters;
 mod dead_nodes;
 mod full_nodes;

@@ -1,0 +1,173 @@
+//! Goal: a cluster over three datacenters reads next to home, writes each copy across once, and bears the loss of one.
+
+use std::fmt::Write;
+use std::fs;
+use std::path::Path;
+use std::time::Duration;
+
+use cairn_tests::bare_cluster::folder_on_disk;
+use cairn_tests::binary::cairn_program;
+use cairn_tests::datacenters::{Datacenters, Traffic};
+use cairn_tests::status::ClusterStatus;
+use cairn_tests::workload::{SourceFile, random_file, sum_of_bytes, tree};
+use cairn_tests::{COMMAND_DEADLINE, Finished, ForegroundDaemon, Machine, tools, wait};
+use tempfile::TempDir;
+
+const DATACENTERS: usize = 3;
+const FILE_BYTES: u64 = 32 << 20;
+/// Heartbeats, elections and look-ups, and what packets carry besides bytes of files.
+const CONTROL_BYTES: u64 = FILE_BYTES / 16;
+/// From the start of all daemons, or the return of a datacenter, until every node serves.
+const ACTIVE_DEADLINE: Duration = Duration::from_mins(1);
+
+/// A master and some nodes in each datacenter.
+struct Spread {
+    // In this order: daemons end before their networks and folders go.
+    daemons: Vec<ForegroundDaemon>,
+    datacenters: Datacenters,
+    nodes: usize,
+    root: TempDir,
+}
+
+impl Spread {
+    fn start(layout: &str, nodes_each: usize) -> Self {
+        let (datacenters, root) = (Datacenters::new(DATACENTERS), folder_on_disk());
+        let mut spread = Self { daemons: Vec::new(), datacenters, nodes: nodes_each * DATACENTERS, root };
+        for number in spread.datacenters.numbers() {
+            spread.start_daemon(number, "master", &format!("master-{number}"), &spread.master(number, layout));
+            for node in 1..=nodes_each {
+                let name = format!("node-{number}-{node}");
+                spread.start_daemon(number, "node", &name, &spread.node(number, node));
+            }
+        }
+        spread.wait_active();
+        spread
+    }
+
+    fn start_daemon(&mut self, number: usize, kind: &str, name: &str, config: &str) {
+        let file = self.root.path().join(format!("{name}.toml"));
+        let dir = self.folder(name);
+        let config = format!("name = {name:?}\ndir = \"{}\"\ninsecure = true\n{config}", dir.display());
+        fs::write(&file, config).unwrap();
+        let arguments = [kind, "--config", file.to_str().unwrap()];
+        let daemon = self.datacenters.daemon(number, &cairn_program(), &arguments, &file.with_extension("log"));
+        self.daemons.push(daemon);
+    }
+
+    fn master(&self, number: usize, layout: &str) -> String {
+        let listen = format!("{}:7001", self.datacenters.address(number));
+        let mut config = format!("id = {number}\nlisten = {listen:?}\nlayout = {layout:?}\n");
+        for (id, address) in (1..).zip(self.addresses()) {
+            write!(config, "[[members]]\nid = {id}\nname = \"master-{id}\"\naddress = {address:?}\n").unwrap();
+        }
+        config
+    }
+
+    fn node(&self, number: usize, node: usize) -> String {
+        let listen = format!("{}:{}", self.datacenters.address(number), 7100 + node);
+        format!("listen = {listen:?}\nmasters = {:?}\nlocality = [\"dc={number}\"]\n", self.addresses())
+    }
+
+    fn addresses(&self) -> Vec<String> {
+        self.datacenters.numbers().map(|number| format!("{}:7001", self.datacenters.address(number))).collect()
+    }
+
+    /// `cairn` in a datacenter, which it knows.
+    fn run(&self, number: usize, arguments: &[&str]) -> Finished {
+        let mut command = self.datacenters.command(number, &cairn_program());
+        command.args(arguments).env("CAIRN_MASTERS", self.addresses().join(","));
+        Finished::of(command.env("CAIRN_LOCALITY", format!("dc={number}")), COMMAND_DEADLINE)
+    }
+
+    #[track_caller]
+    fn put(&self, number: usize, file: &SourceFile) {
+        self.run(number, &["put", file.path.to_str().unwrap(), &file.name]).expect_success();
+    }
+
+    #[track_caller]
+    fn assert_reads(&self, number: usize, file: &SourceFile) {
+        let got = self.run(number, &["get", &file.name, "-"]).expect_success();
+        assert!(sum_of_bytes(&got.stdout) == file.sum, "{} read in datacenter {number} differs", file.name);
+    }
+
+    #[track_caller]
+    fn wait_active(&self) {
+        wait::until_true("every node is active", ACTIVE_DEADLINE, || {
+            let answer = self.run(1, &["status", "--json"]);
+            answer.succeeded() && {
+                let nodes = answer.json::<ClusterStatus>().nodes;
+                nodes.iter().filter(|node| node.state == "active").count() == self.nodes
+            }
+        });
+    }
+
+    fn traffic(&self) -> Vec<Traffic> {
+        self.datacenters.numbers().map(|number| self.datacenters.traffic(number)).collect()
+    }
+
+    /// What passed each link during some work.
+    fn traffic_of(&self, work: impl FnOnce()) -> Vec<Traffic> {
+        let before = self.traffic();
+        work();
+        self.traffic().into_iter().zip(before).map(|(after, before)| after.since(before)).collect()
+    }
+
+    fn folder(&self, name: &str) -> std::path::PathBuf {
+        let folder = self.root.path().join(name);
+        fs::create_dir_all(&folder).unwrap();
+        folder
+    }
+}
+
+fn one_file(folder: &Path) -> SourceFile {
+    random_file(folder, "file", FILE_BYTES, 1)
+}
+
+#[test]
+fn copies_cross_once_when_written_and_never_when_read_next_to_one() {
+    if !Datacenters::are_possible() {
+        return;
+    }
+    let _machine = Machine::shared();
+    tools::assert_installed("ip");
+    let spread = Spread::start("1+2", 1);
+    let file = one_file(&spread.folder("source"));
+    let written = spread.traffic_of(|| spread.put(1, &file));
+    let copies = |copies: u64| copies * FILE_BYTES..copies * (FILE_BYTES + CONTROL_BYTES);
+    assert!(copies(2).contains(&written[0].sent_bytes), "{written:?}");
+    for remote in &written[1..] {
+        assert!(copies(1).contains(&remote.received_bytes), "{written:?}");
+        assert!(remote.sent_bytes < CONTROL_BYTES, "{written:?}");
+    }
+    for number in spread.datacenters.numbers() {
+        let read = spread.traffic_of(|| spread.assert_reads(number, &file));
+        let crossed: u64 = read.iter().map(|traffic| traffic.sent_bytes).sum();
+        assert!(crossed < CONTROL_BYTES, "read in datacenter {number}: {read:?}");
+    }
+}
+
+#[test]
+fn everything_reads_while_any_one_datacenter_is_cut_off() {
+    if !Datacenters::are_possible() {
+        return;
+    }
+    let _machine = Machine::shared();
+    tools::assert_installed("ip");
+    let spread = Spread::start("4+2", 2);
+    let files = tree(&spread.folder("source"), 14, 1);
+    for file in &files {
+        spread.put(1, file);
+    }
+    for lost in spread.datacenters.numbers() {
+        let reader = lost % DATACENTERS + 1;
+        spread.datacenters.set_connected(lost, false);
+        wait::until_true("the other two elect a master", COMMAND_DEADLINE, || {
+            spread.run(reader, &["stat", &files[0].name]).succeeded()
+        });
+        for file in &files {
+            spread.assert_reads(reader, file);
+        }
+        spread.datacenters.set_connected(lost, true);
+        spread.wait_active();
+    }
+}
