@@ -110,7 +110,7 @@ fn vim_writes_with_swap_file_and_backup_and_starts_programs_meanwhile() {
 }
 
 #[test]
-fn s48_locks_exclude_programs_of_one_mount_and_s49_so_do_transactions() {
+fn s52_locks_exclude_programs_of_one_mount_and_s53_so_do_transactions() {
     let Some((_machine, cluster)) = cluster(&["sqlite3", "flock"]) else { return };
     let mount = cluster.mount_path();
     let locked = "exec 3> lock; flock 3; flock -n lock true && exit 1; echo excluded; flock -u 3; flock -n lock true";
@@ -123,7 +123,7 @@ fn s48_locks_exclude_programs_of_one_mount_and_s49_so_do_transactions() {
 }
 
 #[test]
-fn s49_what_a_database_acknowledged_outlives_its_mount() {
+fn s53_what_a_database_acknowledged_outlives_its_mount() {
     let Some((_machine, cluster)) = cluster(&["sqlite3"]) else { return };
     let (first, acknowledged) = (cluster.mount("first"), cluster.folder("acknowledged").join("rows"));
     succeeds("sqlite3 db 'create table t(a)'", first.path());
@@ -147,7 +147,7 @@ fn s49_what_a_database_acknowledged_outlives_its_mount() {
 }
 
 #[test]
-fn s49_of_two_mounts_that_write_a_database_the_later_is_refused() {
+fn s53_of_two_mounts_that_write_a_database_the_later_is_refused() {
     let Some((_machine, cluster)) = cluster(&["sqlite3"]) else { return };
     let (mount, second) = (cluster.mount_path(), cluster.mount("second"));
     succeeds("sqlite3 db 'create table t(a)'", &mount);
