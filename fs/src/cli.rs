@@ -11,6 +11,8 @@ mod exit_status;
 mod failure;
 mod get;
 mod get_target;
+mod heal;
+mod heal_status;
 mod kv;
 mod log_tail;
 mod logging;
@@ -85,6 +87,8 @@ enum Command {
     Mv(mv::MvArguments),
     /// Print each change of a key, until interrupted
     Watch(watch::WatchArguments),
+    /// Show what is missing of blobs, and its rebuilding
+    Heal(heal::HealArguments),
     /// Show the cluster as the elected master sees it
     Status(status::StatusArguments),
     /// Say whether the cluster takes writes
@@ -157,6 +161,7 @@ impl Command {
             Self::Mv(arguments) => arguments.subject(),
             Self::Kv(arguments) => arguments.subject(),
             Self::Watch(arguments) => arguments.subject(),
+            Self::Heal(arguments) => arguments.subject(),
             Self::Status(_) => "status".to_owned(),
             Self::Ready(_) => "ready".to_owned(),
             Self::Completions(arguments) => arguments.subject(),
@@ -191,6 +196,7 @@ impl Command {
             Self::Mv(arguments) => arguments.run().await,
             Self::Kv(arguments) => arguments.run().await,
             Self::Watch(arguments) => arguments.run().await,
+            Self::Heal(arguments) => arguments.run().await,
             Self::Status(arguments) => arguments.run().await,
             Self::Ready(arguments) => arguments.run().await,
             Self::Completions(arguments) => arguments.run(),
@@ -220,6 +226,7 @@ mod tests {
             "cairn dev stop --dir /d",
             "cairn dev --dir /d stop",
             "cairn dev status --dir /d --json",
+            "cairn heal status --json",
             "cairn dev kill --dir /d node-3",
             "cairn dev start node-3",
             "cairn master --config /f",

@@ -206,6 +206,14 @@ impl Client {
             .await
     }
 
+    /// What is missing, and how its rebuilding goes.
+    pub async fn heal_status(&self) -> Result<wire::GetHealStatusResponse, ClientError> {
+        let request = wire::GetHealStatusRequest {};
+        self.connection
+            .overview("get the state of repairs", |mut master| async move { master.get_heal_status(request).await })
+            .await
+    }
+
     /// Who is elected, as any master that answers knows it.
     pub async fn leader(&self) -> Result<wire::GetLeaderResponse, ClientError> {
         let call = Call { what: "ask who is elected", deadline: self.connection.deadline(), kind: CallKind::Overview };

@@ -15,6 +15,7 @@ pub use invalid_config::InvalidConfig;
 pub use timing_config::TimingConfig;
 
 use crate::blobs::Overwrite;
+use crate::jobs::RepairSettings;
 use crate::nodes::NodeTiming;
 use crate::scheduler::Score;
 use crate::store::LogOptions;
@@ -52,6 +53,9 @@ pub struct Config {
     /// Which of equally spread nodes new segments go to.
     #[serde(default)]
     pub placement: Score,
+    /// What all repairs together may read from nodes in a second.
+    #[serde(default = "default_repair_bandwidth")]
+    pub repair_bandwidth: ByteSize,
     /// What becomes of a key that exists when a file is written under it. The elected master's counts: give all
     /// masters the same.
     #[serde(default)]
@@ -110,6 +114,10 @@ fn default_layout() -> String {
 
 fn default_cell_size() -> ByteSize {
     ByteSize::b(Layout::DEFAULT.cell_size_bytes() as u64)
+}
+
+fn default_repair_bandwidth() -> ByteSize {
+    ByteSize::mib(800)
 }
 
 fn default_stripe_size() -> ByteSize {
@@ -195,6 +203,11 @@ impl Config {
                 dead: timing.node_dead,
             },
             collection_grace: timing.collection_grace,
+            repair: RepairSettings {
+                grace: timing.repair_grace,
+                bytes_per_second: self.repair_bandwidth.as_u64(),
+                score: self.placement,
+            },
         })
     }
 }

@@ -4,6 +4,7 @@
 mod collection;
 mod dropping;
 mod grace;
+mod reconstruction;
 mod revocation;
 mod sweeping;
 #[cfg(test)]
@@ -12,3 +13,4 @@ mod tests;
 pub use collection::Collection;
 pub use dropping::plan_drop;
 pub use grace::Grace;
+pub use reconstruction::{Reconstruction, RepairSettings};

@@ -9,6 +9,7 @@ mod manager;
 mod member;
 mod orders;
 mod polling;
+mod standing;
 mod table;
 #[cfg(test)]
 mod tests;
@@ -21,4 +22,5 @@ pub use joining::{JoinDecision, decide_join};
 pub use manager::Nodes;
 pub use member::Member;
 pub use orders::{OrderError, Orders};
+pub use standing::PlaceStanding;
 pub use table::NodeTable;

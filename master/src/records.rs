@@ -89,6 +89,12 @@ pub struct RepairRecord {
     /// Milliseconds since 1970, for people.
     #[prost(uint64, tag = "2")]
     pub noticed_at_ms: u64,
+    /// Where one of the missing chunks is being rebuilt: cells may lie there.
+    #[prost(message, optional, tag = "3")]
+    pub target: Option<PlaceRecord>,
+    /// Its index.
+    #[prost(uint32, tag = "4")]
+    pub target_chunk: u32,
 }
 
 /// A session that ended; its nodes are to be told.

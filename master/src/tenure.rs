@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use crate::blobs::{Blobs, Overwrite};
 use crate::clock::Clock;
 use crate::failure::Failure;
-use crate::jobs::Collection;
+use crate::jobs::{Collection, Reconstruction, RepairSettings};
 use crate::keys;
 use crate::kv::Values;
 use crate::layouts::wire_layout;
@@ -50,6 +50,8 @@ pub struct Settings {
     pub nodes: NodeTiming,
     /// How long a deleted blob stays, at least.
     pub collection_grace: Duration,
+    /// How missing chunks are rebuilt.
+    pub repair: RepairSettings,
 }
 
 /// What a tenure needs of the outside.
@@ -80,6 +82,7 @@ pub struct Tenure {
     aborter: Aborter,
     namer: Namer,
     census: Arc<CensusTaker>,
+    reconstruction: Arc<Reconstruction>,
 }
 
 impl Tenure {
@@ -145,6 +148,12 @@ impl Tenure {
                 layout.cell_size_bytes() as u64,
             ),
             census: Arc::new(CensusTaker::new(ledger.clone(), Arc::clone(&clock), Arc::clone(&nodes), spare)),
+            reconstruction: Arc::new(Reconstruction::new(
+                ledger.clone(),
+                Arc::clone(&clock),
+                Arc::clone(&nodes),
+                settings.repair,
+            )),
             ledger,
             clock,
             settings,
@@ -161,6 +170,7 @@ impl Tenure {
         tasks.spawn(Arc::clone(&self.nodes).watch(stop.clone()));
         tasks.spawn(Arc::clone(&self.nodes).keep_records(stop.clone()));
         tasks.spawn(self.collection().run(stop.clone()));
+        tasks.spawn(Arc::clone(&self.reconstruction).run(stop.clone()));
         tasks.spawn(Arc::clone(self).watch_sessions(stop.clone()));
         tasks
     }
@@ -174,6 +184,11 @@ impl Tenure {
             Arc::clone(&self.nodes),
             self.settings.collection_grace,
         )
+    }
+
+    /// What is missing of segments, and its rebuilding.
+    pub fn reconstruction(&self) -> &Arc<Reconstruction> {
+        &self.reconstruction
     }
 
     async fn watch_sessions(self: Arc<Self>, stop: CancellationToken) {
@@ -308,7 +323,7 @@ impl Tenure {
             stored_bytes: census.stored_bytes,
             free_bytes: placeable_bytes(&free, layout),
             total_bytes: placeable_bytes(&limits, layout),
-            pending_repairs: census.pending_repairs,
+            pending_repairs: census.pending_repairs.max(self.reconstruction.pending() as u64),
             sessions: self.sessions.table().len() as u64,
             open_transactions: self.transactions.len() as u64,
             default_layout: Some(wire_layout(layout)),

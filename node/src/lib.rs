@@ -7,6 +7,7 @@ mod home;
 mod identity;
 mod node;
 mod orders;
+mod rebuild;
 mod recent;
 mod registration;
 mod server;

@@ -25,6 +25,12 @@ impl<T: Copy + Eq + Hash> Recent<T> {
         }
     }
 
+    pub(crate) fn remove(&mut self, id: T) {
+        if self.ids.remove(&id) {
+            self.order.retain(|remembered| *remembered != id);
+        }
+    }
+
     pub(crate) fn contains(&self, id: T) -> bool {
         self.ids.contains(&id)
     }
@@ -41,5 +47,8 @@ mod tests {
             recent.insert(id);
         }
         assert_eq!([1, 2, 3].map(|id| recent.contains(id)), [false, true, true]);
+        recent.remove(2);
+        recent.insert(4);
+        assert_eq!([2, 3, 4].map(|id| recent.contains(id)), [false, true, true]);
     }
 }

@@ -4,6 +4,7 @@ mod cell_body;
 mod chunks;
 mod control;
 mod read_stream;
+mod rebuild_request;
 mod refusal;
 mod request;
 

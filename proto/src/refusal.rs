@@ -151,6 +151,8 @@ refusals! {
     ChunkNotFound(segment) = "CHUNK_NOT_FOUND", NotFound, "segment {segment} has no such chunk or cell here";
     /// The chunk here is another than the master's record names.
     ChunkStale(segment) = "CHUNK_STALE", DataLoss, "segment {segment} differs here from the master's record";
+    /// A chunk could not be made from the others of its segment.
+    RebuildFailed(why) = "REBUILD_FAILED", Unavailable, "the chunk cannot be rebuilt now: {why}";
     /// A stored cell failed its checks.
     CellCorrupt(cell) = "CELL_CORRUPT", DataLoss, "stored cell is corrupt: {cell}";
 }

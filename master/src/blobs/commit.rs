@@ -124,7 +124,7 @@ fn put_sealed(session: &mut StoreSession, segment: &Segment, context: &CommitCon
     let holes: Vec<u32> =
         (0..).zip(&segment.chunks).filter(|(_, chunk)| chunk.is_hole()).map(|(index, _)| index).collect();
     if !holes.is_empty() {
-        let record = RepairRecord { chunks: holes, noticed_at_ms: context.now_ms };
+        let record = RepairRecord { chunks: holes, noticed_at_ms: context.now_ms, ..RepairRecord::default() };
         session.put(keys::repair(segment.id), encode(&record));
     }
     let named: Vec<ChunkPlace> = segment.chunks.iter().filter_map(|chunk| chunk.place).collect();

@@ -90,4 +90,15 @@ impl NodeControl for FakeNodeService {
         let listed = self.nodes.list(&self.address, order(request.order)?, session, after, limit).await;
         listed.map(Response::new).map_err(status)
     }
+
+    type RebuildChunkStream = tokio_stream::Once<Result<wire::RebuildChunkResponse, Status>>;
+
+    async fn rebuild_chunk(
+        &self,
+        request: Request<wire::RebuildChunkRequest>,
+    ) -> Result<Response<Self::RebuildChunkStream>, Status> {
+        let chunk = self.nodes.rebuild(&self.address, request.into_inner(), &|_| {}).await.map_err(status)?;
+        let answer = wire::RebuildChunkResponse { chunk: Some(chunk), ..wire::RebuildChunkResponse::default() };
+        Ok(Response::new(tokio_stream::once(Ok(answer))))
+    }
 }

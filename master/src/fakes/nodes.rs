@@ -23,6 +23,7 @@ pub(crate) struct FakeNode {
     /// Sealed segments and their sessions.
     pub(crate) sealed: BTreeMap<SegmentId, SessionId>,
     pub(crate) admissions_asked: usize,
+    pub(crate) fails_rebuilds: bool,
     pub(crate) highest_epochs: (u64, u64),
 }
 
@@ -50,6 +51,7 @@ impl FakeNodes {
             revoked: BTreeSet::new(),
             sealed: BTreeMap::new(),
             admissions_asked: 0,
+            fails_rebuilds: false,
             highest_epochs: (0, 0),
         };
         let info = info(address, &node);
@@ -177,5 +179,31 @@ impl NodeClient for FakeNodes {
             wire::ListBlobsResponse { chunks: rest.iter().take(limit).map(chunk).collect(), more: rest.len() > limit }
         };
         self.call(address, &order, list).await
+    }
+
+    async fn rebuild(
+        &self,
+        address: &str,
+        request: wire::RebuildChunkRequest,
+        progress: &(dyn Fn(wire::RebuildChunkResponse) + Send + Sync),
+    ) -> Result<wire::Chunk, WireRefusal> {
+        let segment = request.segment.unwrap();
+        let id = SegmentId::from_wire(&segment.id).unwrap();
+        for source in &request.sources {
+            let nodes = self.0.lock();
+            let holder = nodes.get(&source.address).filter(|node| node.up && node.sealed.contains_key(&id));
+            assert!(holder.is_some() && source.chunk_index != request.chunk_index, "{source:?} is no source");
+        }
+        let data = segment.layout.unwrap().data as usize;
+        let rebuild = |node: &mut FakeNode| {
+            if request.sources.len() < data || node.fails_rebuilds {
+                return Err(Refusal::RebuildFailed { why: "too few sources".to_owned() });
+            }
+            node.sealed.insert(id, SessionId(u64::MAX));
+            let chunk = segment.chunks[request.chunk_index as usize].clone();
+            Ok(wire::Chunk { node: node.id.to_wire(), incarnation: node.incarnation.to_wire(), ..chunk })
+        };
+        progress(wire::RebuildChunkResponse { cells: 1, read_bytes: 4096, chunk: None });
+        Ok(self.call(address, &request.order.unwrap(), rebuild).await??)
     }
 }

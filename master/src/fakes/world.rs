@@ -10,6 +10,7 @@ use super::{FakeNodes, elected_store};
 use crate::blobs::Overwrite;
 use crate::clock::SystemClock;
 use crate::failure::Failure;
+use crate::jobs::RepairSettings;
 use crate::layouts::{checked_layout, wire_layout};
 use crate::nodes::NodeTiming;
 use crate::scheduler::Score;
@@ -38,6 +39,7 @@ pub(crate) fn settings() -> Settings {
             dead: Duration::from_secs(5),
         },
         collection_grace: Duration::from_secs(10),
+        repair: RepairSettings { grace: Duration::from_mins(1), bytes_per_second: 0, score: Score::Hybrid },
     }
 }
 

@@ -3,9 +3,9 @@ use cairn_proto::records::{Blob, BlobState, ChunkPlace, Segment};
 use cairn_proto::wire;
 
 use crate::failure::{DamagedRecord, StateError};
-use crate::garbage::{garbage_places, garbage_record};
+use crate::garbage::{add_garbage, garbage_places, recorded_place};
 use crate::keys;
-use crate::records::GarbageRecord;
+use crate::records::{GarbageRecord, RepairRecord};
 use crate::state::{State, damaged, encode};
 use crate::store::StoreSession;
 
@@ -38,7 +38,8 @@ fn segments_of(blob: &Blob) -> Vec<SegmentId> {
     segments
 }
 
-/// One use less; with none left the record goes, and with it any repair, and the chunks become garbage.
+/// One use less; with none left the record goes, and with it any repair; the chunks become garbage, also one
+/// that is being rebuilt.
 fn release(session: &mut StoreSession, id: SegmentId) -> Result<(), StateError> {
     let Some(found) = State(session).segment(id)? else {
         return Err(damaged(&keys::segment(id), &"a blob uses it and it is not there").into());
@@ -50,21 +51,15 @@ fn release(session: &mut StoreSession, id: SegmentId) -> Result<(), StateError> 
         return Ok(());
     }
     session.delete(keys::segment(id));
-    session.delete(keys::repair(id));
-    let before = State(session).message::<GarbageRecord>(&keys::garbage(id))?;
-    let mut places: Vec<ChunkPlace> = match &before {
-        Some(record) => places_of(id, &record.record)?,
-        None => Vec::new(),
+    let repair = keys::repair(id);
+    let target = match State(session).message::<RepairRecord>(&repair)? {
+        Some(found) => found.record.target.as_ref().map(recorded_place).transpose(),
+        None => Ok(None),
     };
-    for place in segment.chunks.iter().filter_map(|chunk| chunk.place) {
-        if !places.contains(&place) {
-            places.push(place);
-        }
-    }
-    if !places.is_empty() {
-        session.put(keys::garbage(id), encode(&garbage_record(places)));
-    }
-    Ok(())
+    let target = target.map_err(|error| damaged(&repair, &error))?;
+    session.delete(repair);
+    let places = segment.chunks.iter().filter_map(|chunk| chunk.place);
+    add_garbage(session, id, places.chain(target))
 }
 
 /// The places of the garbage record of a segment.

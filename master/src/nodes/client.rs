@@ -26,4 +26,12 @@ pub trait NodeClient: Send + Sync {
         start_after: Option<SegmentId>,
         limit: u32,
     ) -> Result<wire::ListBlobsResponse, WireRefusal>;
+
+    /// Has a chunk made there, durably; tells how far it is on the way.
+    async fn rebuild(
+        &self,
+        address: &str,
+        request: wire::RebuildChunkRequest,
+        progress: &(dyn Fn(wire::RebuildChunkResponse) + Send + Sync),
+    ) -> Result<wire::Chunk, WireRefusal>;
 }

@@ -1,11 +1,13 @@
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use cairn_proto::ids::{BootId, SegmentId, SessionId};
 use cairn_proto::transport::{Connector, Liveness, channel};
 use cairn_proto::wire::node_control_client::NodeControlClient;
 use cairn_proto::{MESSAGE_LIMIT_BYTES, WireRefusal, wire};
 use parking_lot::Mutex;
+use tokio::time::timeout;
 use tonic::transport::Channel;
 use tonic::{Status, async_trait};
 
@@ -13,6 +15,9 @@ use super::NodeClient;
 
 /// Addresses whose connections are kept; with more, all are dropped and made anew.
 const CONNECTIONS_LIMIT: usize = 4096;
+
+/// A node that rebuilds a chunk tells how far it is more often than this.
+const REBUILD_SILENCE: Duration = Duration::from_secs(10);
 
 /// Calls over gRPC, one connection for each node.
 #[derive(Debug)]
@@ -85,5 +90,24 @@ impl NodeClient for GrpcNodeClient {
             limit,
         };
         Ok(self.at(address)?.list_blobs(request).await?.into_inner())
+    }
+
+    async fn rebuild(
+        &self,
+        address: &str,
+        request: wire::RebuildChunkRequest,
+        progress: &(dyn Fn(wire::RebuildChunkResponse) + Send + Sync),
+    ) -> Result<wire::Chunk, WireRefusal> {
+        let silent = |_| Status::deadline_exceeded(format!("silent for {} s", REBUILD_SILENCE.as_secs()));
+        let mut client = self.at(address)?;
+        let mut answers = timeout(REBUILD_SILENCE, client.rebuild_chunk(request)).await.map_err(silent)??.into_inner();
+        while let Some(answer) = timeout(REBUILD_SILENCE, answers.message()).await.map_err(silent)?? {
+            let made = answer.chunk.clone();
+            progress(answer);
+            if let Some(chunk) = made {
+                return Ok(chunk);
+            }
+        }
+        Err(Status::internal("the answer ended before the chunk was there").into())
     }
 }

@@ -70,10 +70,15 @@ impl Health {
         self.stats.as_ref()
     }
 
+    /// How long it has not answered.
+    pub fn silence(&self, now: Instant) -> Duration {
+        now.saturating_duration_since(self.last_heard)
+    }
+
     /// What it is now, given what an administrator wants it to be. Active only once it has answered: whoever is told
     /// that a node is active may place chunks on it.
     pub fn state(&self, intended: NodeState, now: Instant, timing: &NodeTiming) -> NodeState {
-        let silent = now.saturating_duration_since(self.last_heard);
+        let silent = self.silence(now);
         if intended == NodeState::Removed {
             NodeState::Removed
         } else if silent >= timing.dead {

@@ -49,6 +49,11 @@ impl Member {
         Ok(Candidate { node: self.node.id, free_bytes, limit_bytes, locality: self.locality() })
     }
 
+    /// The node as one that keeps a chunk already, for the spread of the next.
+    pub fn keeper(&self) -> Candidate {
+        Candidate { node: self.node.id, free_bytes: 0, limit_bytes: 0, locality: self.locality() }
+    }
+
     /// Its labels, widest failure domain first.
     pub fn locality(&self) -> Vec<(String, String)> {
         self.node.locality.iter().map(|label| (label.key.clone(), label.value.clone())).collect()

@@ -90,4 +90,15 @@ impl Orders {
         let order = self.order(node);
         within(JOB_DEADLINE, self.client.list(&node.address, order, session, start_after, limit)).await
     }
+
+    /// Has a node make a chunk of a segment from others; answers the chunk as it is there.
+    pub async fn rebuild(
+        &self,
+        node: &Node,
+        request: wire::RebuildChunkRequest,
+        progress: &(dyn Fn(wire::RebuildChunkResponse) + Send + Sync),
+    ) -> Result<wire::Chunk, WireRefusal> {
+        let request = wire::RebuildChunkRequest { order: Some(self.order(node)), ..request };
+        self.client.rebuild(&node.address, request, progress).await
+    }
 }

@@ -134,6 +134,13 @@ impl Metadata for MetadataService {
         self.desk.read(status).await
     }
 
+    async fn get_heal_status(
+        &self,
+        _request: Request<wire::GetHealStatusRequest>,
+    ) -> Answer<wire::GetHealStatusResponse> {
+        self.desk.read(|tenure| async move { Ok(tenure.reconstruction().report()) }).await
+    }
+
     async fn get_leader(&self, _request: Request<wire::GetLeaderRequest>) -> Answer<wire::GetLeaderResponse> {
         let leader = self.leader().map_err(|failure| failure.into_status(None))?;
         Ok(Response::new(leader))

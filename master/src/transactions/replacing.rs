@@ -69,14 +69,7 @@ impl Opener {
         let wanted: Vec<Candidate> =
             candidates.iter().filter(|candidate| !request.avoid.contains(&candidate.node)).cloned().collect();
         let members = request.kept.iter().filter_map(|node| self.nodes.table().get(*node));
-        let kept: Vec<Candidate> = members
-            .map(|member| Candidate {
-                node: member.node.id,
-                free_bytes: 0,
-                limit_bytes: 0,
-                locality: member.locality(),
-            })
-            .collect();
+        let kept: Vec<Candidate> = members.map(|member| member.keeper()).collect();
         let room = self.table.get(request.open.id).map_or(0, |open| open.reserved_bytes());
         let random = &mut rand::rng();
         place_beside(&kept, &wanted, &missing, room, self.score, random)

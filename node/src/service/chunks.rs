@@ -147,7 +147,7 @@ fn write_refusal(node: &Node, error: StoreError, session: &CancellationToken, ta
     error.into()
 }
 
-fn sealed_chunk(node: &Node, tally: &Tally) -> wire::Chunk {
+pub(super) fn sealed_chunk(node: &Node, tally: &Tally) -> wire::Chunk {
     wire::Chunk::from(&records::Chunk {
         place: Some(records::ChunkPlace { node: node.id(), incarnation: node.incarnation() }),
         cells: tally.cells,

@@ -1,15 +1,23 @@
 use std::sync::Arc;
+use std::time::Duration;
 
 use cairn_proto::ids::{SegmentId, SessionId};
 use cairn_proto::{Refusal, wire};
+use tokio::sync::{mpsc, watch};
+use tokio::time::sleep;
+use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
 use wire::node_control_server::NodeControl;
 
+use super::chunks::sealed_chunk;
 use super::detached;
 use super::request::{invalid, segments};
 use crate::node::Node;
+use crate::rebuild::{Rebuild, RebuildProgress};
 use crate::store::ListedChunk;
 
+/// How often whoever ordered a chunk to be rebuilt hears how far it is.
+const REPORT_INTERVAL: Duration = Duration::from_millis(500);
 /// Chunks that one page of an inventory may have, and has where the request names no number.
 const PAGE_CHUNKS: u32 = 8_192;
 
@@ -76,6 +84,20 @@ impl NodeControl for ControlService {
         Ok(Response::new(wire::DeleteBlobResponse {}))
     }
 
+    type RebuildChunkStream = ReceiverStream<Result<wire::RebuildChunkResponse, Status>>;
+
+    async fn rebuild_chunk(
+        &self,
+        request: Request<wire::RebuildChunkRequest>,
+    ) -> Result<Response<Self::RebuildChunkStream>, Status> {
+        let mut request = request.into_inner();
+        self.node.obey(request.order.take()).await?;
+        let rebuild = Rebuild::try_from(request)?;
+        let (answers, stream) = mpsc::channel(1);
+        tokio::spawn(report(Arc::clone(&self.node), rebuild, answers));
+        Ok(Response::new(ReceiverStream::new(stream)))
+    }
+
     async fn list_blobs(
         &self,
         request: Request<wire::ListBlobsRequest>,
@@ -106,4 +128,32 @@ fn listed(chunk: &ListedChunk) -> wire::ListedChunk {
         length_bytes: chunk.tally.length_bytes,
         digest: bytes::Bytes::copy_from_slice(chunk.tally.digest.as_bytes()),
     }
+}
+
+/// Rebuilds a chunk, and tells how far it is until nobody listens any more. The work itself is never dropped half way:
+/// it looks whether somebody waits, and ends by itself.
+async fn report(node: Arc<Node>, rebuild: Rebuild, answers: mpsc::Sender<Result<wire::RebuildChunkResponse, Status>>) {
+    let (sender, receiver) = watch::channel(RebuildProgress::default());
+    let mut work = tokio::spawn(rebuild.run(Arc::clone(&node.store), sender));
+    let message = |chunk| {
+        let RebuildProgress { cells, read_bytes } = *receiver.borrow();
+        wire::RebuildChunkResponse { cells, read_bytes, chunk }
+    };
+    let outcome = loop {
+        tokio::select! {
+            outcome = &mut work => break outcome,
+            () = sleep(REPORT_INTERVAL) => {
+                if answers.send(Ok(message(None))).await.is_err() {
+                    return;
+                }
+            }
+        }
+    };
+    let answer = match outcome {
+        Ok(Ok(tally)) => Ok(message(Some(sealed_chunk(&node, &tally)))),
+        Ok(Err(error)) => Err(Refusal::from(error).into()),
+        Err(error) => Err(Status::internal(format!("the rebuilding was cut off: {error}"))),
+    };
+    // Without a listener the next order finds the chunk as it is.
+    let _ = answers.send(answer).await;
 }

@@ -1,5 +1,6 @@
 use cairn_proto::Refusal;
 
+use crate::rebuild::RebuildError;
 use crate::store::StoreError;
 
 impl From<StoreError> for Refusal {
@@ -21,6 +22,17 @@ impl From<StoreError> for Refusal {
             | StoreError::ForeignDatabase { .. }
             | StoreError::DamagedRecord { .. }
             | StoreError::ReadFailed { .. } => Self::NotReady { why },
+        }
+    }
+}
+
+impl From<RebuildError> for Refusal {
+    fn from(error: RebuildError) -> Self {
+        match error {
+            RebuildError::Store(error) => error.into(),
+            RebuildError::TooFewSources { .. } | RebuildError::Abandoned => {
+                Self::RebuildFailed { why: error.to_string() }
+            }
         }
     }
 }

@@ -11,7 +11,7 @@ use super::key::{chunks, end_of_cells, first_cell};
 use super::placement::Placement;
 use super::reclaim::drop_tables;
 use super::writer::Durability;
-use super::{OpenSegment, Store};
+use super::{OpenSegment, Store, Target};
 
 /// Logged cells up to which a segment's are deleted one by one: many range deletions slow every read.
 const SINGLE_DELETIONS: u64 = 64;
@@ -55,6 +55,22 @@ impl Store {
             self.delete_doomed(doomed).await?;
         }
         Ok(())
+    }
+
+    /// Lets a segment that was deleted be written again: the elected master wants a chunk of it here.
+    pub fn readmit(&self, segment: SegmentId) {
+        self.segments.readmit(segment);
+    }
+
+    /// Drops what a transaction has not sealed of a segment; it may be written again.
+    pub async fn drop_unsealed(&self, target: &Target) -> Result<(), StoreError> {
+        let Some(open) = self.segments.take(target.segment, target.transaction) else { return Ok(()) };
+        let mut progress = open.progress().await;
+        if progress.drop_cells().await {
+            return Ok(());
+        }
+        let doomed = Doomed { segment: open.id, placement: progress.placement(), sealed_by: None };
+        self.delete_doomed(vec![doomed]).await
     }
 
     async fn doom(&self, segment: SegmentId, open: Option<&OpenSegment>) -> Result<Option<Doomed>, StoreError> {

@@ -80,6 +80,18 @@ impl OpenSegments {
         state.open.remove(&segment)
     }
 
+    /// A master wants the segment here again.
+    pub(crate) fn readmit(&self, segment: SegmentId) {
+        self.state.lock().dropped.remove(segment);
+    }
+
+    /// Takes an open segment out, without remembering it as deleted.
+    pub(crate) fn take(&self, segment: SegmentId, transaction: TransactionId) -> Option<Arc<OpenSegment>> {
+        let mut state = self.state.lock();
+        state.open.get(&segment).filter(|open| open.transaction == transaction)?;
+        state.open.remove(&segment)
+    }
+
     /// The same for every open segment of a session, which must not be admitted any more.
     pub(crate) fn close_session(&self, session: SessionId) -> Vec<Arc<OpenSegment>> {
         let mut state = self.state.lock();
@@ -124,6 +136,19 @@ mod tests {
         segments.open(id, TRANSACTION, 0, || Ok(())).unwrap();
         assert!(segments.close(id).is_some());
         assert!(matches!(segments.open(id, TRANSACTION, 0, || Ok(())), Err(StoreError::Dropped { .. })));
+    }
+
+    #[test]
+    fn a_deleted_segment_opens_again_for_a_master_that_wants_it_back() {
+        let segments = OpenSegments::default();
+        let id = SegmentId::generate();
+        assert!(segments.close(id).is_none());
+        segments.readmit(id);
+        segments.open(id, TRANSACTION, 0, || Ok(())).unwrap();
+        let other = TransactionId { sequence: 2, ..TRANSACTION };
+        assert!(segments.take(id, other).is_none());
+        assert!(segments.take(id, TRANSACTION).is_some());
+        segments.open(id, other, 0, || Ok(())).unwrap();
     }
 
     #[test]

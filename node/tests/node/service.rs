@@ -5,4 +5,5 @@ mod garbage;
 mod joining;
 mod orders;
 mod reading;
+mod rebuilding;
 mod writing;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use cairn_codec::Layout;
 use cairn_master::blobs::Overwrite;
 use cairn_master::clock::SystemClock;
+use cairn_master::jobs::RepairSettings;
 use cairn_master::nodes::NodeTiming;
 use cairn_master::scheduler::Score;
 use cairn_master::store::{LogLimits, ReplicatedStore, StoreOptions};
@@ -63,6 +64,7 @@ fn settings() -> Settings {
         session_timeout: timing.session_timeout,
         nodes: NodeTiming { heartbeat: timing.node_heartbeat, suspect: timing.node_suspect, dead: timing.node_dead },
         collection_grace: timing.collection_grace,
+        repair: RepairSettings { grace: timing.repair_grace, bytes_per_second: 0, score: Score::default() },
     }
 }
 

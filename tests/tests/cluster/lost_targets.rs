@@ -69,9 +69,12 @@ fn a_copy_outlives_two_of_seven_nodes_killed_in_its_middle() {
     finish(copy);
 
     tools::assert_read_back(cluster.mount("second").path(), [&file]);
-    let states = states(&cluster, &file.name);
-    assert_eq!((states.len(), count(&states, "missing"), count(&states, "ok")), (6, 1, 5), "{states:?}");
+    let found = states(&cluster, &file.name);
+    assert_eq!((found.len(), count(&found, "missing"), count(&found, "ok")), (6, 1, 5), "{found:?}");
     cluster.revive(&killed.iter().map(String::as_str).collect::<Vec<_>>());
+    wait::until_true("the hole is filled", tools::BULK_DEADLINE, || {
+        states(&cluster, &file.name).iter().all(|state| state == "ok")
+    });
     tools::assert_read_back(cluster.mount("third").path(), [&file]);
 }
 
@@ -87,8 +90,8 @@ fn a_layout_without_a_chunk_to_spare_for_a_hole_has_none_after_a_node_is_killed(
     kill_fullest(&cluster, 1);
     finish(copy);
     tools::assert_read_back(cluster.mount("second").path(), [&file]);
-    let states = states(&cluster, &file.name);
-    assert_eq!((states.len(), count(&states, "ok")), (3, 3), "{states:?}");
+    let found = states(&cluster, &file.name);
+    assert_eq!((found.len(), count(&found, "ok")), (3, 3), "{found:?}");
 }
 
 fn count(states: &[String], wanted: &str) -> usize {

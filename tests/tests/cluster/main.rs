@@ -27,6 +27,7 @@ mod moved_names;
 mod power_cut;
 mod programs;
 mod refused_starts;
+mod repairs;
 mod restart;
 mod shell;
 mod stable_listing;

@@ -373,6 +373,13 @@ impl Metadata for Service {
         Err(Status::unimplemented("not needed by these tests"))
     }
 
+    async fn get_heal_status(
+        &self,
+        _request: Request<wire::GetHealStatusRequest>,
+    ) -> Result<Response<wire::GetHealStatusResponse>, Status> {
+        Err(Status::unimplemented("not needed by these tests"))
+    }
+
     async fn get_leader(
         &self,
         _request: Request<wire::GetLeaderRequest>,

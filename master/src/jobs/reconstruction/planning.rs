@@ -1,0 +1,174 @@
+//! What a repair writes: where it rebuilds before anything lies there, and the chunk's new place afterwards.
+
+use cairn_proto::ids::SegmentId;
+use cairn_proto::records::{ChunkPlace, Segment};
+use cairn_proto::wire;
+
+use super::Damage;
+use crate::failure::{Failure, StateError};
+use crate::garbage::{add_garbage, garbage_of, place_record, recorded_place};
+use crate::keys;
+use crate::nodes::PlaceStanding;
+use crate::records::RepairRecord;
+use crate::state::{State, damaged, encode};
+use crate::store::StoreSession;
+
+/// One chunk being rebuilt.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Rebuilding {
+    /// As it is on record.
+    pub(super) segment: Segment,
+    /// The missing chunk.
+    pub(super) chunk: usize,
+    /// Where it is rebuilt.
+    pub(super) target: ChunkPlace,
+    /// All that is missing.
+    pub(super) damage: Damage,
+}
+
+/// What a segment needs.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Need {
+    /// Nothing: it is whole, or not there any more.
+    Nothing,
+    /// Nodes: the survey after the next change of them looks again.
+    Nodes(Damage),
+    /// A node to be cleared of what lies there of the segment.
+    Clearing(Damage),
+    /// This.
+    Rebuild(Box<Rebuilding>),
+}
+
+/// Settles where the next missing chunk of a segment is rebuilt: where it was begun, or at the node that `choose` names
+/// for it, given those that keep its chunks and those where none may go. The place is on record before anything is
+/// written there, so that it is cleared whatever happens.
+pub(super) fn plan_rebuilding(
+    session: &mut StoreSession,
+    id: SegmentId,
+    standing: impl Fn(ChunkPlace) -> PlaceStanding,
+    choose: impl Fn(&Segment, usize, &[ChunkPlace]) -> Option<ChunkPlace>,
+    now_ms: u64,
+) -> Result<Need, Failure> {
+    let key = keys::repair(id);
+    let record = State(session).message::<RepairRecord>(&key)?.map(|found| found.record);
+    let Some(found) = State(session).segment(id)? else { return Ok(Need::Nothing) };
+    let segment = found.record;
+    let begun = begun(&key, record.as_ref())?;
+    let Some(damage) = Damage::of(&segment, &standing) else {
+        give_up(session, id, record.is_some(), begun.map(|(_, place)| place))?;
+        return Ok(Need::Nothing);
+    };
+    if !damage.can_be_repaired() {
+        return Ok(Need::Nodes(damage));
+    }
+    if let Some((chunk, target)) = begun
+        && damage.due.contains(&chunk)
+        && standing(target) == PlaceStanding::Present
+    {
+        return Ok(Need::Rebuild(Box::new(Rebuilding { segment, chunk, target, damage })));
+    }
+    let chunk = damage.due[0];
+    // What is to be deleted at a node might be deleted after it was made there.
+    let named: Vec<ChunkPlace> = segment.chunks.iter().filter_map(|chunk| chunk.place).collect();
+    let to_clear = garbage_of(&State(session), id)?.into_iter().chain(begun.map(|(_, place)| place));
+    let barred: Vec<ChunkPlace> = named.iter().copied().chain(to_clear).collect();
+    let Some(target) = choose(&segment, chunk, &barred) else {
+        let can_be_cleared = choose(&segment, chunk, &named).is_some();
+        return Ok(if can_be_cleared { Need::Clearing(damage) } else { Need::Nodes(damage) });
+    };
+    add_garbage(session, id, begun.map(|(_, place)| place))?;
+    let noticed_at_ms = record.map_or(now_ms, |record| record.noticed_at_ms);
+    put_record(session, &segment, &damage.due, noticed_at_ms, Some((chunk, target)));
+    Ok(Need::Rebuild(Box::new(Rebuilding { segment, chunk, target, damage })))
+}
+
+/// Points the segment at the chunk that was rebuilt, unless it is gone, whole again, or rebuilt elsewhere by now; then
+/// what was made is garbage. `true`: it points there.
+pub(super) fn plan_repointing(
+    session: &mut StoreSession,
+    rebuilt: &Rebuilding,
+    standing: impl Fn(ChunkPlace) -> PlaceStanding,
+) -> Result<bool, Failure> {
+    let (id, key) = (rebuilt.segment.id, keys::repair(rebuilt.segment.id));
+    let record = State(session).message::<RepairRecord>(&key)?.map(|found| found.record);
+    // Who ended this repair, be it a deletion, has ordered the chunk to be cleared.
+    if begun(&key, record.as_ref())? != Some((rebuilt.chunk, rebuilt.target)) {
+        return Ok(false);
+    }
+    let Some(found) = State(session).segment(id)? else { return Ok(false) };
+    let mut segment = found.record;
+    let old = segment.chunks[rebuilt.chunk].place;
+    if old.is_some_and(|place| standing(place) == PlaceStanding::Present) {
+        let others: Vec<usize> = Damage::of(&segment, &standing).map(|damage| damage.due).unwrap_or_default();
+        add_garbage(session, id, [rebuilt.target])?;
+        settle_record(session, &segment, &others, record.as_ref());
+        return Ok(false);
+    }
+    segment.chunks[rebuilt.chunk].place = Some(rebuilt.target);
+    segment.version += 1;
+    session.put(keys::segment(id), encode(&wire::Segment::from(&segment)));
+    add_garbage(session, id, old)?;
+    let left: Vec<usize> = Damage::of(&segment, &standing).map(|damage| damage.due).unwrap_or_default();
+    settle_record(session, &segment, &left, record.as_ref());
+    Ok(true)
+}
+
+/// Has the place of a rebuilding that failed cleared, so that the next attempt takes another.
+pub(super) fn plan_giving_up(session: &mut StoreSession, failed: &Rebuilding) -> Result<(), Failure> {
+    let (id, key) = (failed.segment.id, keys::repair(failed.segment.id));
+    let record = State(session).message::<RepairRecord>(&key)?.map(|found| found.record);
+    if begun(&key, record.as_ref())? == Some((failed.chunk, failed.target)) {
+        add_garbage(session, id, [failed.target])?;
+        settle_record(session, &failed.segment, &[failed.chunk], record.as_ref());
+    }
+    Ok(())
+}
+
+/// The chunk that a record says is being rebuilt, and where.
+fn begun(key: &[u8], record: Option<&RepairRecord>) -> Result<Option<(usize, ChunkPlace)>, StateError> {
+    let Some((record, target)) = record.and_then(|record| Some((record, record.target.as_ref()?))) else {
+        return Ok(None);
+    };
+    let place = recorded_place(target).map_err(|error| damaged(key, &error))?;
+    Ok(Some((record.target_chunk as usize, place)))
+}
+
+fn give_up(
+    session: &mut StoreSession,
+    id: SegmentId,
+    is_recorded: bool,
+    target: Option<ChunkPlace>,
+) -> Result<(), StateError> {
+    add_garbage(session, id, target)?;
+    if is_recorded {
+        session.delete(keys::repair(id));
+    }
+    Ok(())
+}
+
+/// Without a rebuilding; gone once nothing is missing.
+fn settle_record(session: &mut StoreSession, segment: &Segment, missing: &[usize], before: Option<&RepairRecord>) {
+    if missing.is_empty() {
+        session.delete(keys::repair(segment.id));
+    } else {
+        let noticed_at_ms = before.map_or(0, |record| record.noticed_at_ms);
+        put_record(session, segment, missing, noticed_at_ms, None);
+    }
+}
+
+fn put_record(
+    session: &mut StoreSession,
+    segment: &Segment,
+    missing: &[usize],
+    noticed_at_ms: u64,
+    begun: Option<(usize, ChunkPlace)>,
+) {
+    let narrow = |chunk: usize| u32::try_from(chunk).expect("a layout has at most 255 chunks");
+    let record = RepairRecord {
+        chunks: missing.iter().copied().map(narrow).collect(),
+        noticed_at_ms,
+        target: begun.map(|(_, place)| place_record(place)),
+        target_chunk: begun.map_or(0, |(chunk, _)| narrow(chunk)),
+    };
+    session.put(keys::repair(segment.id), encode(&record));
+}

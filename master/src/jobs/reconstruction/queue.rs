@@ -1,0 +1,164 @@
+use std::collections::{BTreeSet, HashMap, HashSet};
+
+use cairn_proto::ids::SegmentId;
+use tokio::time::Instant;
+
+use super::Damage;
+
+/// Segments that wait; more are found again by the survey that comes when these are done.
+const QUEUE_LIMIT: usize = 100_000;
+
+/// Segments that wait to be repaired, the most endangered first. Each is in one pair of hands at a time.
+#[derive(Debug, Default)]
+pub(super) struct RepairQueue {
+    order: BTreeSet<(i64, SegmentId)>,
+    waiting: HashMap<SegmentId, Waiting>,
+    /// Taken, and not yet done with.
+    taken: HashSet<SegmentId>,
+    overflowed: bool,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Waiting {
+    spare: i64,
+    due_bytes: u64,
+    not_before: Instant,
+}
+
+impl RepairQueue {
+    /// Adds a segment, or notes how endangered it is now. One that is put off stays so, and one that is being repaired
+    /// is looked at again afterwards anyway.
+    pub(super) fn push(&mut self, segment: SegmentId, damage: &Damage, now: Instant) {
+        if self.taken.contains(&segment) {
+            return;
+        }
+        let not_before = self.remove(segment).map_or(now, |waiting| waiting.not_before);
+        self.insert(segment, Waiting { spare: damage.spare, due_bytes: damage.due_bytes, not_before });
+    }
+
+    /// Adds a segment that is not to be tried before a time.
+    pub(super) fn put_off(&mut self, segment: SegmentId, damage: &Damage, not_before: Instant) {
+        self.remove(segment);
+        self.insert(segment, Waiting { spare: damage.spare, due_bytes: damage.due_bytes, not_before });
+    }
+
+    /// Takes the most endangered segment that may be tried.
+    pub(super) fn take(&mut self, now: Instant) -> Option<SegmentId> {
+        let is_ready = |segment: &SegmentId| self.waiting[segment].not_before <= now;
+        let segment = self.order.iter().map(|(_, segment)| *segment).find(is_ready)?;
+        self.remove(segment);
+        self.taken.insert(segment);
+        Some(segment)
+    }
+
+    /// Nobody works on a segment any more.
+    pub(super) fn done(&mut self, segment: SegmentId) {
+        self.taken.remove(&segment);
+    }
+
+    /// Forgets what waits: a survey follows.
+    pub(super) fn clear(&mut self) {
+        *self = Self { taken: std::mem::take(&mut self.taken), ..Self::default() };
+    }
+
+    /// Whether some were left out, and are to be looked for once the queue is empty.
+    pub(super) fn overflowed(&self) -> bool {
+        self.overflowed
+    }
+
+    /// Whether a segment waits.
+    pub(super) fn has(&self, segment: SegmentId) -> bool {
+        self.waiting.contains_key(&segment)
+    }
+
+    /// Segments that wait or are being repaired.
+    pub(super) fn pending(&self) -> usize {
+        self.waiting.len() + self.taken.len()
+    }
+
+    /// Bytes to be rebuilt of those that wait.
+    pub(super) fn due_bytes(&self) -> u64 {
+        self.waiting.values().map(|waiting| waiting.due_bytes).sum()
+    }
+
+    /// Whether none waits.
+    pub(super) fn is_empty(&self) -> bool {
+        self.waiting.is_empty()
+    }
+
+    fn insert(&mut self, segment: SegmentId, waiting: Waiting) {
+        self.order.insert((waiting.spare, segment));
+        self.waiting.insert(segment, waiting);
+        if self.waiting.len() > QUEUE_LIMIT
+            && let Some((_, safest)) = self.order.pop_last()
+        {
+            self.waiting.remove(&safest);
+            self.overflowed = true;
+        }
+    }
+
+    fn remove(&mut self, segment: SegmentId) -> Option<Waiting> {
+        let waiting = self.waiting.remove(&segment)?;
+        self.order.remove(&(waiting.spare, segment));
+        Some(waiting)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use cairn_proto::ids::SegmentId;
+    use tokio::time::Instant;
+
+    use super::{Damage, QUEUE_LIMIT, RepairQueue};
+
+    fn damage(spare: i64) -> Damage {
+        Damage { spare, due: vec![0], due_bytes: 100, waits: false }
+    }
+
+    #[test]
+    fn the_most_endangered_comes_first_and_once() {
+        let (mut queue, now) = (RepairQueue::default(), Instant::now());
+        let [safe, endangered, lost] = [(); 3].map(|()| SegmentId::generate());
+        queue.push(safe, &damage(1), now);
+        queue.push(endangered, &damage(1), now);
+        queue.push(endangered, &damage(0), now);
+        queue.push(lost, &damage(-1), now);
+        assert_eq!((queue.pending(), queue.due_bytes()), (3, 300));
+        let taken: Vec<_> = std::iter::from_fn(|| queue.take(now)).collect();
+        assert_eq!(taken, [lost, endangered, safe]);
+        assert_eq!((queue.is_empty(), queue.pending()), (true, 3));
+        queue.push(safe, &damage(0), now);
+        assert_eq!(queue.take(now), None, "it is being repaired");
+        queue.done(safe);
+        queue.push(safe, &damage(0), now);
+        assert_eq!(queue.take(now), Some(safe));
+    }
+
+    #[test]
+    fn what_is_put_off_waits_for_its_time_whatever_is_heard_of_it() {
+        let (mut queue, now) = (RepairQueue::default(), Instant::now());
+        let [failed, other] = [(); 2].map(|()| SegmentId::generate());
+        let later = now + Duration::from_secs(10);
+        queue.put_off(failed, &damage(0), later);
+        queue.push(other, &damage(1), now);
+        queue.push(failed, &damage(0), now);
+        assert_eq!((queue.take(now), queue.take(now)), (Some(other), None));
+        assert_eq!(queue.take(later), Some(failed));
+    }
+
+    #[test]
+    fn a_full_queue_leaves_the_safest_out_and_says_so() {
+        let (mut queue, now) = (RepairQueue::default(), Instant::now());
+        for _ in 0..QUEUE_LIMIT {
+            queue.push(SegmentId::generate(), &damage(1), now);
+        }
+        assert!(!queue.overflowed());
+        let endangered = SegmentId::generate();
+        queue.push(endangered, &damage(0), now);
+        assert_eq!((queue.pending(), queue.overflowed(), queue.take(now)), (QUEUE_LIMIT, true, Some(endangered)));
+        queue.clear();
+        assert!(queue.is_empty() && !queue.overflowed());
+    }
+}

@@ -1,0 +1,168 @@
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use cairn_proto::ids::{NodeId, SegmentId};
+use cairn_proto::records::{Chunk, ChunkPlace, Segment};
+use cairn_proto::wire;
+use fail::fail_point;
+use rand::seq::SliceRandom;
+
+use super::planning::{Need, Rebuilding, plan_giving_up, plan_rebuilding, plan_repointing};
+use super::{Damage, REBUILDINGS_LIMIT, Reconstruction, RepairItem};
+use crate::failure::Failure;
+use crate::nodes::{Member, PlaceStanding};
+use crate::scheduler::{Candidate, place_beside};
+use crate::store::StoreSession;
+
+/// How long a segment whose repair failed, or that waits for a node to be cleared, is left alone.
+const RETRY_AFTER: Duration = Duration::from_secs(5);
+/// How long one is left alone that no node can be found for: a change of nodes has it looked at anyway, room that comes
+/// back on one has not. There may be as many as the queue holds.
+const RETRY_WITHOUT_NODES_AFTER: Duration = Duration::from_mins(1);
+
+/// When a segment is to be looked at again.
+enum Next {
+    Nothing,
+    Soon(Damage),
+    Later(Damage, Duration),
+}
+
+impl Reconstruction {
+    /// Rebuilds one missing chunk of a segment that was taken from the queue. What is left to do for it is queued again.
+    pub(super) async fn repair(self: Arc<Self>, id: SegmentId) -> Result<(), Failure> {
+        let next = self.repair_taken(id).await;
+        let (mut queue, now) = (self.queue.lock(), self.clock.now());
+        queue.done(id);
+        match next? {
+            Next::Nothing => {}
+            Next::Soon(damage) => queue.push(id, &damage, now),
+            Next::Later(damage, after) => queue.put_off(id, &damage, now + after),
+        }
+        Ok(())
+    }
+
+    async fn repair_taken(&self, id: SegmentId) -> Result<Next, Failure> {
+        let now_ms = self.clock.unix_ms();
+        let plan = |session: &mut StoreSession| {
+            let choose = |segment: &Segment, chunk: usize, barred: &[ChunkPlace]| self.choose(segment, chunk, barred);
+            plan_rebuilding(session, id, |place| self.standing(place), choose, now_ms)
+        };
+        match self.ledger.transact(plan).await?.result {
+            Need::Nothing => Ok(Next::Nothing),
+            Need::Nodes(damage) => Ok(Next::Later(damage, RETRY_WITHOUT_NODES_AFTER)),
+            Need::Clearing(damage) => Ok(Next::Later(damage, RETRY_AFTER)),
+            Need::Rebuild(rebuilding) => self.rebuild(*rebuilding).await,
+        }
+    }
+
+    async fn rebuild(&self, rebuilding: Rebuilding) -> Result<Next, Failure> {
+        fail_point!("rebuilding-planned");
+        match self.order(&rebuilding).await {
+            Ok(read_bytes) => {
+                fail_point!("chunk-rebuilt");
+                let plan =
+                    |session: &mut StoreSession| plan_repointing(session, &rebuilding, |place| self.standing(place));
+                let length_bytes = rebuilding.segment.chunks[rebuilding.chunk].length_bytes;
+                if self.ledger.transact(plan).await?.result {
+                    self.status.rebuilt_one(length_bytes, read_bytes);
+                }
+                // Looked at once more: further chunks may be missing.
+                let due_bytes = rebuilding.damage.due_bytes.saturating_sub(length_bytes);
+                Ok(Next::Soon(Damage { spare: rebuilding.damage.spare + 1, due_bytes, ..rebuilding.damage }))
+            }
+            Err(why) => {
+                let node = rebuilding.target.node;
+                let id = rebuilding.segment.id;
+                tracing::warn!(segment = %id, chunk = rebuilding.chunk, %node, why, "a chunk was not rebuilt");
+                self.ledger.transact(|session| plan_giving_up(session, &rebuilding)).await?;
+                Ok(Next::Later(rebuilding.damage, RETRY_AFTER))
+            }
+        }
+    }
+
+    /// Has the target make the chunk; answers how much was read for it.
+    async fn order(&self, rebuilding: &Rebuilding) -> Result<u64, String> {
+        let member = self.nodes.table().get(rebuilding.target.node).ok_or("the node is gone")?;
+        let expected = &rebuilding.segment.chunks[rebuilding.chunk];
+        let under_way = self.status.begin(RepairItem {
+            segment: rebuilding.segment.id,
+            chunk: rebuilding.chunk,
+            node: member.node.name.clone(),
+            cells: 0,
+            total_cells: expected.cells,
+            length_bytes: expected.length_bytes,
+            spare: rebuilding.damage.spare,
+        });
+        let read = AtomicU64::new(0);
+        let progress = |answer: wire::RebuildChunkResponse| {
+            under_way.advance(answer.cells, self.clock.now());
+            read.store(answer.read_bytes, Ordering::Relaxed);
+        };
+        let made = self.nodes.orders().rebuild(&member.node, self.request(rebuilding), &progress).await;
+        let made = made.map_err(|error| error.to_string())?;
+        under_way.advance(expected.cells, self.clock.now());
+        let made = Chunk::try_from(made).map_err(|error| error.to_string())?;
+        if made == (Chunk { place: Some(rebuilding.target), ..expected.clone() }) {
+            Ok(read.load(Ordering::Relaxed))
+        } else {
+            Err("the node made another chunk".to_owned())
+        }
+    }
+
+    fn request(&self, rebuilding: &Rebuilding) -> wire::RebuildChunkRequest {
+        let narrow = |chunk: usize| u32::try_from(chunk).expect("a layout has at most 255 chunks");
+        let sources = self
+            .sources(rebuilding)
+            .into_iter()
+            .map(|(chunk, address)| wire::RebuildSource { chunk_index: narrow(chunk), address });
+        wire::RebuildChunkRequest {
+            order: None,
+            segment: Some(wire::Segment::from(&rebuilding.segment)),
+            chunk_index: narrow(rebuilding.chunk),
+            sources: sources.collect(),
+            bytes_per_second: self.settings.bytes_per_second / REBUILDINGS_LIMIT as u64,
+        }
+    }
+
+    /// Where the other chunks are: at nodes near the target first, in random order among equals, so that no node is read
+    /// from by all.
+    fn sources(&self, rebuilding: &Rebuilding) -> Vec<(usize, String)> {
+        let target = self.nodes.table().get(rebuilding.target.node).map(|member| member.locality()).unwrap_or_default();
+        let others = rebuilding.segment.chunks.iter().enumerate().filter(|(chunk, _)| *chunk != rebuilding.chunk);
+        let mut sources: Vec<(usize, Member)> = others
+            .filter_map(|(index, chunk)| chunk.place.map(|place| (index, place)))
+            .filter(|(_, place)| self.standing(*place) == PlaceStanding::Present)
+            .filter_map(|(index, place)| Some((index, self.nodes.table().get(place.node)?)))
+            .collect();
+        sources.shuffle(&mut rand::rng());
+        let shared = |member: &Member| {
+            let pairs = member.locality();
+            pairs.iter().zip(&target).take_while(|(own, wanted)| own == wanted).count()
+        };
+        sources.sort_by_key(|(_, member)| std::cmp::Reverse(shared(member)));
+        sources.into_iter().map(|(index, member)| (index, member.node.address)).collect()
+    }
+
+    fn standing(&self, place: ChunkPlace) -> PlaceStanding {
+        self.nodes.standing(place, self.settings.grace)
+    }
+
+    /// A node for a chunk, spread beside those that keep the others.
+    fn choose(&self, segment: &Segment, chunk: usize, barred: &[ChunkPlace]) -> Option<ChunkPlace> {
+        // A node that lost that life of its data has nothing of the segment any more.
+        let is_current =
+            |place: &&ChunkPlace| self.nodes.table().get(place.node).is_some_and(|member| member.place() == **place);
+        let barred: HashSet<NodeId> = barred.iter().filter(is_current).map(|place| place.node).collect();
+        let (mut candidates, missing) = self.nodes.candidates();
+        candidates.retain(|candidate| !barred.contains(&candidate.node));
+        let places = segment.chunks.iter().filter_map(|chunk| chunk.place);
+        let kept = places.filter(|place| self.standing(*place) == PlaceStanding::Present);
+        let kept: Vec<Candidate> =
+            kept.filter_map(|place| self.nodes.table().get(place.node)).map(|member| member.keeper()).collect();
+        let room = segment.chunks[chunk].length_bytes;
+        let node = place_beside(&kept, &candidates, &missing, room, self.settings.score, &mut rand::rng()).ok()?;
+        self.nodes.table().get(node).map(|member| member.place())
+    }
+}

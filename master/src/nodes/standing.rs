@@ -1,0 +1,38 @@
+use std::time::Duration;
+
+use cairn_proto::records::ChunkPlace;
+use cairn_proto::wire::NodeState;
+
+use super::Nodes;
+
+/// What has become of a place where a chunk lies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum PlaceStanding {
+    /// It can be read, or soon again.
+    Present,
+    /// Its node is dead, and may come back.
+    Away,
+    /// Its node is dead for longer than the grace, removed, or has lost that life of its data.
+    Gone,
+}
+
+impl Nodes {
+    /// What has become of a place, when a dead node may be away for `grace`.
+    pub fn standing(&self, place: ChunkPlace, grace: Duration) -> PlaceStanding {
+        let current = |member: &super::Member| member.node.incarnation == place.incarnation;
+        let Some(member) = self.table.get(place.node).filter(current) else { return PlaceStanding::Gone };
+        let now = self.clock.now();
+        match member.state(now, &self.timing) {
+            NodeState::Removed => PlaceStanding::Gone,
+            NodeState::Dead if member.health.silence(now) >= self.timing.dead + grace => PlaceStanding::Gone,
+            NodeState::Dead => PlaceStanding::Away,
+            _ => PlaceStanding::Present,
+        }
+    }
+
+    /// The standing of every registered node's data, in one order: whoever sees it change looks at what lies there.
+    pub fn standings(&self, grace: Duration) -> Vec<(ChunkPlace, PlaceStanding)> {
+        let places = self.table.all().into_iter().map(|member| member.place());
+        places.map(|place| (place, self.standing(place, grace))).collect()
+    }
+}

@@ -1,0 +1,179 @@
+//! Makes a chunk of a sealed segment from the others, when its own node is gone.
+
+mod pace;
+mod source;
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use cairn_codec::{CellId, Coder, Digest, Frame, Layout};
+use cairn_proto::ids::{SegmentId, SessionId, TransactionId};
+use cairn_proto::records;
+use futures_util::future::join_all;
+use futures_util::{StreamExt, stream};
+use tokio::sync::watch;
+
+pub(crate) use source::Source;
+
+use crate::store::{Store, StoreError, Tally, Target};
+use pace::Pace;
+
+/// What is read of other chunks at once: two such pieces are in memory, one being read and one being stored.
+const PIECE_BYTES: usize = 4 << 20;
+const PIECES_AT_ONCE: usize = 2;
+/// Writes rebuilt chunks: no client's, so no client's end takes them away.
+const REBUILDER: TransactionId = TransactionId { session: SessionId(u64::MAX), sequence: 0 };
+
+/// What is to be made, of what.
+pub(crate) struct Rebuild {
+    pub(crate) segment: SegmentId,
+    pub(crate) layout: Layout,
+    /// User bytes in the segment.
+    pub(crate) length_bytes: u64,
+    /// Its chunks, as many as the layout has.
+    pub(crate) chunks: Vec<records::Chunk>,
+    /// The one to make.
+    pub(crate) chunk_index: u8,
+    /// Where others are, in the order in which they are to be read from.
+    pub(crate) sources: Vec<Source>,
+    /// How much may be read in a second; 0 for as much as goes.
+    pub(crate) bytes_per_second: u64,
+}
+
+/// How far it is.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct RebuildProgress {
+    pub(crate) cells: u64,
+    pub(crate) read_bytes: u64,
+}
+
+/// Why a chunk was not made.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum RebuildError {
+    #[error("too few of the other chunks can be read ({failures})")]
+    TooFewSources { failures: String },
+    #[error("nobody waits for it any more")]
+    Abandoned,
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Rows that are read together: full ones, or the last.
+struct Piece {
+    rows: Vec<u64>,
+    row_length: usize,
+}
+
+impl Rebuild {
+    /// Makes the chunk and seals it. On return it is on stable storage and exactly what the record says; after an error
+    /// nothing of it is left. Ends early once `progress` has no receiver.
+    pub(crate) async fn run(
+        self,
+        store: Arc<Store>,
+        progress: watch::Sender<RebuildProgress>,
+    ) -> Result<Tally, RebuildError> {
+        let (target, expected) = (self.target(), self.expected());
+        if let Some(tally) = store.sealed(&target, &expected)? {
+            return Ok(tally);
+        }
+        store.readmit(self.segment);
+        let made = self.make(&store, &target, &expected, &progress).await;
+        if made.is_err() {
+            store.drop_unsealed(&target).await?;
+        }
+        made
+    }
+
+    async fn make(
+        &self,
+        store: &Store,
+        target: &Target,
+        expected: &Tally,
+        progress: &watch::Sender<RebuildProgress>,
+    ) -> Result<Tally, RebuildError> {
+        let coder = Coder::new(self.layout);
+        let pace = Pace::start(self.bytes_per_second);
+        let mut done = RebuildProgress::default();
+        let pieces = stream::iter(self.pieces()).map(|piece| self.read(&coder, piece));
+        let mut pieces = std::pin::pin!(pieces.buffered(PIECES_AT_ONCE));
+        while let Some(piece) = pieces.next().await {
+            let (frames, read_bytes) = piece?;
+            let cells = frames.len() as u64;
+            store.put(target, frames, || Ok(())).await?;
+            done = RebuildProgress { cells: done.cells + cells, read_bytes: done.read_bytes + read_bytes };
+            if progress.send(done).is_err() {
+                return Err(RebuildError::Abandoned);
+            }
+            pace.wait(done.read_bytes).await;
+        }
+        Ok(store.seal(target, Vec::new(), expected, || Ok(())).await?)
+    }
+
+    fn target(&self) -> Target {
+        Target { segment: self.segment, transaction: REBUILDER, chunk_index: self.chunk_index }
+    }
+
+    fn expected(&self) -> Tally {
+        let chunk = &self.chunks[usize::from(self.chunk_index)];
+        Tally { cells: chunk.cells, length_bytes: chunk.length_bytes, digest: Digest::from_bytes(chunk.digest) }
+    }
+
+    /// The rows of which the chunk has a cell. A last row that is not full is a piece of its own, as fewer chunks may
+    /// have a cell of it.
+    fn pieces(&self) -> Vec<Piece> {
+        let rows = self.layout.row_count(self.length_bytes);
+        let full_rows = self.length_bytes / self.layout.row_size_bytes() as u64;
+        let rows_at_once = (PIECE_BYTES / self.layout.row_size_bytes()).max(1);
+        let full: Vec<u64> = (0..full_rows).collect();
+        let full = full.chunks(rows_at_once).map(|rows| (rows.to_vec(), self.layout.row_size_bytes()));
+        let last = (full_rows..rows).map(|row| (vec![row], self.layout.row_length(self.length_bytes, row)));
+        let has_cell = |row_length: usize| self.layout.cell_length(row_length, usize::from(self.chunk_index)) > 0;
+        full.chain(last)
+            .filter(|(_, row_length)| has_cell(*row_length))
+            .map(|(rows, row_length)| Piece { rows, row_length })
+            .collect()
+    }
+
+    /// The chunk's cells of some rows, and how much was read for them.
+    async fn read(&self, coder: &Coder, piece: Piece) -> Result<(Vec<Frame>, u64), RebuildError> {
+        let needed = self.layout.data_cells(piece.row_length);
+        loop {
+            let has_cell = |source: &&Source| self.layout.cell_length(piece.row_length, source.chunk()) > 0;
+            let usable = self.sources.iter().filter(has_cell).filter(|source| source.failure().is_none());
+            let chosen: Vec<&Source> = usable.take(needed).collect();
+            if chosen.len() < needed {
+                return Err(self.too_few());
+            }
+            let reads = join_all(chosen.iter().map(|source| source.read(self, &piece.rows, piece.row_length))).await;
+            // A source that failed is left out of the next attempt.
+            let cells: Option<Vec<Vec<Bytes>>> = reads.into_iter().collect();
+            if let Some(cells) = cells {
+                return Ok(self.frames(coder, &piece, &chosen, &cells));
+            }
+        }
+    }
+
+    fn frames(&self, coder: &Coder, piece: &Piece, chosen: &[&Source], cells: &[Vec<Bytes>]) -> (Vec<Frame>, u64) {
+        let read_bytes = cells.iter().flatten().map(|cell| cell.len() as u64).sum();
+        let frame = |(number, row): (usize, &u64)| {
+            let have: Vec<(usize, &[u8])> =
+                chosen.iter().zip(cells).map(|(source, cells)| (source.chunk(), cells[number].as_ref())).collect();
+            let wanted = [usize::from(self.chunk_index)];
+            let made = coder.reconstruct(piece.row_length, &have, &wanted).expect("as many cells as are needed");
+            Frame::from_payload(&self.cell_id(*row, self.chunk_index), &made[0])
+        };
+        (piece.rows.iter().enumerate().map(frame).collect(), read_bytes)
+    }
+
+    fn cell_id(&self, row: u64, chunk: u8) -> CellId {
+        let position = self.layout.position(row);
+        CellId { segment: *self.segment.as_bytes(), stripe: position.stripe, row: position.row, chunk }
+    }
+
+    fn too_few(&self) -> RebuildError {
+        let failed = self.sources.iter().filter_map(|source| source.failure().map(|why| (source.chunk(), why)));
+        let failures: Vec<String> = failed.map(|(chunk, why)| format!("chunk {chunk}: {why}")).collect();
+        let failures = if failures.is_empty() { "no more are named".to_owned() } else { failures.join(", ") };
+        RebuildError::TooFewSources { failures }
+    }
+}

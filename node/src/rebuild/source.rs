@@ -1,0 +1,98 @@
+use std::time::Duration;
+
+use bytes::Bytes;
+use cairn_codec::Frame;
+use cairn_proto::transport::{InvalidAddress, Liveness, TcpConnector, channel};
+use cairn_proto::wire::chunks_client::ChunksClient;
+use cairn_proto::wire::get_chunk_request::Version;
+use cairn_proto::{BULK_MESSAGE_LIMIT_BYTES, WireRefusal, wire};
+use parking_lot::Mutex;
+use tokio::time::timeout;
+use tonic::transport::Channel;
+
+use super::Rebuild;
+
+/// A node that sends nothing for this long is given up.
+const STALL: Duration = Duration::from_secs(5);
+
+/// Another chunk of the segment, at its node. Once it failed it is not asked again.
+pub(crate) struct Source {
+    chunk: u8,
+    client: ChunksClient<Channel>,
+    failure: Mutex<Option<String>>,
+}
+
+impl Source {
+    /// Connects when first read from.
+    pub(crate) fn at(chunk: u8, address: &str) -> Result<Self, InvalidAddress> {
+        let client = ChunksClient::new(channel(&TcpConnector, address, Liveness::USUAL)?)
+            .max_decoding_message_size(BULK_MESSAGE_LIMIT_BYTES);
+        Ok(Self { chunk, client, failure: Mutex::default() })
+    }
+
+    pub(super) fn chunk(&self) -> usize {
+        usize::from(self.chunk)
+    }
+
+    /// Why it cannot be read from, if so.
+    pub(super) fn failure(&self) -> Option<String> {
+        self.failure.lock().clone()
+    }
+
+    /// Its cells of rows of one length, each checked. `None`: it has failed.
+    pub(super) async fn read(&self, rebuild: &Rebuild, rows: &[u64], row_length: usize) -> Option<Vec<Bytes>> {
+        match self.try_read(rebuild, rows, row_length).await {
+            Ok(cells) => Some(cells),
+            Err(why) => {
+                tracing::warn!(segment = %rebuild.segment, chunk = self.chunk, why, "a chunk cannot be read to rebuild");
+                self.failure.lock().get_or_insert(why);
+                None
+            }
+        }
+    }
+
+    async fn try_read(&self, rebuild: &Rebuild, rows: &[u64], row_length: usize) -> Result<Vec<Bytes>, String> {
+        let record = &rebuild.chunks[self.chunk()];
+        let request = wire::GetChunkRequest {
+            segment: rebuild.segment.to_wire(),
+            chunk_index: u32::from(self.chunk),
+            ranges: self.ranges(rebuild, rows),
+            version: Some(Version::Digest(Bytes::copy_from_slice(&record.digest))),
+        };
+        let stalled = |_| format!("sent nothing for {} s", STALL.as_secs());
+        let refused = |status| WireRefusal::from(status).to_string();
+        let mut client = self.client.clone();
+        let answer = timeout(STALL, client.get_chunk(request)).await.map_err(stalled)?.map_err(refused)?;
+        let (mut messages, mut cells) = (answer.into_inner(), Vec::with_capacity(rows.len()));
+        while let Some(message) = timeout(STALL, messages.message()).await.map_err(stalled)?.map_err(refused)? {
+            for cell in message.cells {
+                let row = *rows.get(cells.len()).ok_or("sent more cells than were asked for")?;
+                cells.push(self.checked(rebuild, row, row_length, cell)?);
+            }
+        }
+        if cells.len() == rows.len() { Ok(cells) } else { Err("ended before the last cell".to_owned()) }
+    }
+
+    fn checked(&self, rebuild: &Rebuild, row: u64, row_length: usize, cell: Bytes) -> Result<Bytes, String> {
+        let frame = Frame::parse(cell).map_err(|error| error.to_string())?;
+        frame.check_id(&rebuild.cell_id(row, self.chunk)).map_err(|error| error.to_string())?;
+        let length = rebuild.layout.cell_length(row_length, self.chunk());
+        if frame.payload_len() != length {
+            return Err(format!("a cell of {} bytes, not {length}", frame.payload_len()));
+        }
+        Ok(frame.payload())
+    }
+
+    /// Runs of rows within stripes.
+    fn ranges(&self, rebuild: &Rebuild, rows: &[u64]) -> Vec<wire::CellRange> {
+        let mut ranges: Vec<wire::CellRange> = Vec::new();
+        for row in rows {
+            let id = rebuild.cell_id(*row, self.chunk);
+            match ranges.last_mut() {
+                Some(last) if last.stripe == id.stripe && last.first_row + last.rows == id.row => last.rows += 1,
+                _ => ranges.push(wire::CellRange { stripe: id.stripe, first_row: id.row, rows: 1 }),
+            }
+        }
+        ranges
+    }
+}

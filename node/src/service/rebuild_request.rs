@@ -1,0 +1,39 @@
+use cairn_codec::Layout;
+use cairn_proto::records::Segment;
+use cairn_proto::{Refusal, wire};
+
+use super::request::{chunk_index, invalid};
+use crate::rebuild::{Rebuild, Source};
+
+impl TryFrom<wire::RebuildChunkRequest> for Rebuild {
+    type Error = Refusal;
+
+    fn try_from(request: wire::RebuildChunkRequest) -> Result<Self, Refusal> {
+        let segment = Segment::try_from(request.segment.ok_or_else(|| invalid("segment is missing"))?)?;
+        let wire::Layout { data, code, cell_size_bytes, stripe_size_bytes } = segment.layout;
+        let layout = Layout::new(data, code, cell_size_bytes, stripe_size_bytes)
+            .map_err(|error| Refusal::InvalidLayout { why: error.to_string() })?;
+        let rebuilt = chunk_index(request.chunk_index)?;
+        let chunk = segment.chunks.get(usize::from(rebuilt)).ok_or_else(|| invalid("no such chunk in the layout"))?;
+        if chunk.cells == 0 || segment.length_bytes > layout.largest_length_bytes() {
+            return Err(invalid("a chunk without cells, or a segment longer than its layout can be"));
+        }
+        let source = |source: wire::RebuildSource| {
+            let index = chunk_index(source.chunk_index)?;
+            let known = segment.chunks.get(usize::from(index)).is_some_and(|chunk| chunk.cells > 0);
+            if index == rebuilt || !known {
+                return Err(invalid(format!("chunk {index} is no source")));
+            }
+            Source::at(index, &source.address).map_err(|error| invalid(error.to_string()))
+        };
+        Ok(Self {
+            segment: segment.id,
+            layout,
+            length_bytes: segment.length_bytes,
+            chunk_index: rebuilt,
+            sources: request.sources.into_iter().map(source).collect::<Result<_, _>>()?,
+            bytes_per_second: request.bytes_per_second,
+            chunks: segment.chunks,
+        })
+    }
+}

@@ -1,0 +1,117 @@
+//! Goal: what a lost disk or a dead node took is rebuilt without anybody asking, and everything reads right throughout.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::time::Duration;
+
+use cairn_tests::disk_usage::allocated_bytes;
+use cairn_tests::scale::Scale;
+use cairn_tests::workload::SourceFile;
+use cairn_tests::{ClusterOptions, DevCluster, Machine, tools, wait, workload};
+use serde::Deserialize;
+
+/// From a loss until all is whole again, on a machine that has other work too.
+const HEAL_DEADLINE: Duration = Duration::from_mins(5);
+/// Files besides the big one; above what the masters keep.
+const FILES: usize = 24;
+const FILE_BYTES: u64 = 300_000;
+/// What a node without a chunk takes on the disk at most.
+const EMPTY_NODE_BYTES: u64 = 16 << 20;
+
+#[derive(Debug, Deserialize)]
+struct HealStatus {
+    pending: u64,
+    rebuilt_chunks: u64,
+    items: Vec<serde_json::Value>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Status {
+    redundancy: BTreeMap<String, u64>,
+    pending_repairs: u64,
+}
+
+/// Seven nodes for the six chunks of each blob, with files on them.
+fn cluster_with_files() -> (DevCluster, Vec<SourceFile>) {
+    let cluster = DevCluster::start(ClusterOptions::default().nodes(7));
+    let source = cluster.folder("source");
+    let mut files: Vec<SourceFile> = (0..FILES as u64)
+        .map(|number| workload::random_file(&source, &format!("file-{number}"), FILE_BYTES + number, number))
+        .collect();
+    files.push(workload::random_file(&source, "big", Scale::from_environment().big_file_bytes, 99));
+    for file in &files {
+        cluster.run(&["put", file.path.to_str().unwrap()]).expect_success();
+    }
+    (cluster, files)
+}
+
+fn heal_status(cluster: &DevCluster) -> HealStatus {
+    cluster.run(&["heal", "status", "--json"]).expect_success().json()
+}
+
+/// Does what costs a node its chunks, and waits until something is rebuilt for it.
+fn lose_node(cluster: &DevCluster, lose: impl FnOnce()) {
+    let before = heal_status(cluster).rebuilt_chunks;
+    lose();
+    wait::until_true("the repair has begun", HEAL_DEADLINE, || heal_status(cluster).rebuilt_chunks > before);
+}
+
+/// Waits until every blob can lose two chunks again, and nothing is to be done any more.
+fn wait_healed(cluster: &DevCluster, blobs: usize) {
+    let is_whole = || {
+        let status: Status = cluster.run(&["status", "--json"]).expect_success().json();
+        let heal = heal_status(cluster);
+        let whole =
+            status.redundancy.iter().all(|(spare, count)| *count == if spare == "2" { blobs as u64 } else { 0 });
+        whole && status.pending_repairs == 0 && heal.pending == 0 && heal.items.is_empty()
+    };
+    wait::until_true("every blob is whole again", HEAL_DEADLINE, is_whole);
+}
+
+#[test]
+fn nodes_whose_data_is_deleted_are_filled_again_one_after_the_other() {
+    let _machine = Machine::alone();
+    let (cluster, files) = cluster_with_files();
+    let stored = cluster.stored_bytes();
+    for name in ["node-2", "node-5", "node-7"] {
+        lose_node(&cluster, || {
+            cluster.kill(name);
+            fs::remove_dir_all(cluster.data(name)).unwrap();
+            cluster.dev_start(name).expect_success();
+            for file in &files {
+                tools::assert_got(&cluster, file);
+            }
+        });
+        wait_healed(&cluster, files.len());
+    }
+    let heal = heal_status(&cluster);
+    assert!(heal.rebuilt_chunks >= FILES as u64, "{heal:?}");
+    for file in &files {
+        tools::assert_got(&cluster, file);
+    }
+    let now = cluster.stored_bytes();
+    assert!(now <= stored + stored / 10 + EMPTY_NODE_BYTES, "{now} bytes are stored, and were {stored}");
+}
+
+#[test]
+fn the_chunks_of_a_dead_node_move_to_the_others_and_are_cleared_when_it_returns() {
+    let _machine = Machine::alone();
+    let (cluster, files) = cluster_with_files();
+    lose_node(&cluster, || cluster.kill("node-3"));
+    wait_healed(&cluster, files.len());
+    // Any two of those that are left may go now.
+    for name in ["node-1", "node-6"] {
+        cluster.kill(name);
+    }
+    for file in &files {
+        tools::assert_got(&cluster, file);
+    }
+    cluster.revive(&["node-1", "node-6", "node-3"]);
+    wait::until_true("the old chunks are cleared", HEAL_DEADLINE, || {
+        allocated_bytes(&cluster.data("node-3")) <= EMPTY_NODE_BYTES
+    });
+    wait_healed(&cluster, files.len());
+    for file in &files {
+        tools::assert_got(&cluster, file);
+    }
+}
