@@ -2,8 +2,9 @@ use cairn_proto::ids::{BlobId, SegmentId};
 use cairn_proto::records::{Blob, BlobState, ChunkPlace, Segment};
 use cairn_proto::wire;
 
+use super::reconstruction::begun;
 use crate::failure::{DamagedRecord, StateError};
-use crate::garbage::{add_garbage, garbage_places, recorded_place};
+use crate::garbage::{add_garbage, garbage_places};
 use crate::keys;
 use crate::records::{GarbageRecord, RepairRecord};
 use crate::state::{State, damaged, encode};
@@ -52,11 +53,8 @@ fn release(session: &mut StoreSession, id: SegmentId) -> Result<(), StateError> 
     }
     session.delete(keys::segment(id));
     let repair = keys::repair(id);
-    let target = match State(session).message::<RepairRecord>(&repair)? {
-        Some(found) => found.record.target.as_ref().map(recorded_place).transpose(),
-        None => Ok(None),
-    };
-    let target = target.map_err(|error| damaged(&repair, &error))?;
+    let record = State(session).message::<RepairRecord>(&repair)?.map(|found| found.record);
+    let target = begun(&repair, record.as_ref())?.map(|(_, place)| place);
     session.delete(repair);
     let places = segment.chunks.iter().filter_map(|chunk| chunk.place);
     add_garbage(session, id, places.chain(target))

@@ -23,6 +23,7 @@ use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
 use damage::Damage;
+pub(super) use planning::begun;
 use queue::RepairQueue;
 use status::{RepairItem, RepairStatus};
 
@@ -65,9 +66,15 @@ pub struct Reconstruction {
 
 /// Where the rounds are.
 struct Rounds {
-    standings: Vec<(ChunkPlace, PlaceStanding)>,
+    /// As they were at the last survey.
+    standings: Option<Vec<(ChunkPlace, PlaceStanding)>>,
     records_from: Bytes,
-    surveys: bool,
+}
+
+impl Default for Rounds {
+    fn default() -> Self {
+        Self { standings: None, records_from: Bytes::from_static(keys::REPAIRS) }
+    }
 }
 
 impl Reconstruction {
@@ -107,8 +114,7 @@ impl Reconstruction {
 
     /// Works until told to stop.
     pub async fn run(self: Arc<Self>, stop: CancellationToken) {
-        let mut rounds =
-            Rounds { standings: Vec::new(), records_from: Bytes::from_static(keys::REPAIRS), surveys: true };
+        let mut rounds = Rounds::default();
         let mut ticks = tokio::time::interval(ROUND_INTERVAL);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut under_way = JoinSet::new();
@@ -133,8 +139,7 @@ impl Reconstruction {
     /// One look and all repairs that it makes possible, one after the other: for tests.
     #[cfg(test)]
     pub async fn round(self: &Arc<Self>) -> Result<(), Failure> {
-        let mut rounds =
-            Rounds { standings: Vec::new(), records_from: Bytes::from_static(keys::REPAIRS), surveys: true };
+        let mut rounds = Rounds::default();
         self.look(&mut rounds).await?;
         while let Some(segment) = self.take() {
             Arc::clone(self).repair(segment).await?;
@@ -152,7 +157,7 @@ impl Reconstruction {
             Ok(Err(error)) => error.to_string(),
             Err(broken) => broken.to_string(),
         };
-        tracing::warn!(error = failed, "a repair broke off; it is found again by the next survey");
+        tracing::warn!(error = failed, "a repair broke off; it is tried again");
     }
 
     /// Finds what is missing: all of it after a change of nodes, otherwise what commits have left.
@@ -162,11 +167,9 @@ impl Reconstruction {
             let queue = self.queue.lock();
             queue.overflowed() && queue.is_empty()
         };
-        if rounds.surveys || overflowed || standings != rounds.standings {
-            rounds.surveys = true;
+        if overflowed || rounds.standings.as_ref() != Some(&standings) {
             self.survey(standings.clone()).await?;
-            rounds.standings = standings;
-            rounds.surveys = false;
+            rounds.standings = Some(standings);
         }
         rounds.records_from = self.look_at_records(&rounds.records_from)?;
         Ok(())
@@ -209,8 +212,7 @@ impl Reconstruction {
             if self.queue.lock().has(id) {
                 continue;
             }
-            let standing = |place| self.nodes.standing(place, self.settings.grace);
-            let damage = state.segment(id)?.and_then(|found| Damage::of(&found.record, standing));
+            let damage = state.segment(id)?.and_then(|found| Damage::of(&found.record, |place| self.standing(place)));
             // A record without damage is cleared away by whoever looks at it.
             self.queue.lock().push(id, &damage.unwrap_or_default(), now);
         }

@@ -177,6 +177,11 @@ impl Nodes {
         (candidates, missing)
     }
 
+    /// Nodes that keep chunks of a segment, for the spread of one more.
+    pub fn keepers(&self, nodes: impl IntoIterator<Item = NodeId>) -> Vec<Candidate> {
+        nodes.into_iter().filter_map(|node| self.table.get(node)).map(|member| member.keeper()).collect()
+    }
+
     /// A node as clients and people see it.
     pub fn info(&self, id: NodeId) -> Option<wire::NodeInfo> {
         let member = self.table.get(id)?;

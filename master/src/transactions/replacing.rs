@@ -68,8 +68,7 @@ impl Opener {
         candidates.retain(|candidate| !failed.contains(&candidate.node));
         let wanted: Vec<Candidate> =
             candidates.iter().filter(|candidate| !request.avoid.contains(&candidate.node)).cloned().collect();
-        let members = request.kept.iter().filter_map(|node| self.nodes.table().get(*node));
-        let kept: Vec<Candidate> = members.map(|member| member.keeper()).collect();
+        let kept = self.nodes.keepers(request.kept.iter().copied());
         let room = self.table.get(request.open.id).map_or(0, |open| open.reserved_bytes());
         let random = &mut rand::rng();
         place_beside(&kept, &wanted, &missing, room, self.score, random)

@@ -1,7 +1,7 @@
-use fail::fail_point;
 use std::sync::atomic::Ordering;
 
 use cairn_proto::ids::{SegmentId, SessionId};
+use fail::fail_point;
 use rocksdb::{Direction, IteratorMode, ReadOptions};
 
 use super::change::{Change, LoggedFamily};

@@ -14,12 +14,10 @@ pub(super) struct Damage {
     pub(super) due: Vec<usize>,
     /// Their bytes.
     pub(super) due_bytes: u64,
-    /// Whether any other chunk is at a dead node that may come back.
-    pub(super) waits: bool,
 }
 
 impl Damage {
-    /// Looks at a segment; `None` if nothing is missing.
+    /// Looks at a segment; `None` if nothing is missing. Nothing may be due of what is missing.
     ///
     /// A chunk is due when it is at no node or its place is gone. One at a dead node is due only once few chunks are to
     /// spare: most nodes come back, and then nothing is to be done.
@@ -41,7 +39,7 @@ impl Damage {
         };
         let due: Vec<usize> = (0..standings.len()).filter(|chunk| is_due(standings[*chunk])).collect();
         let due_bytes = due.iter().map(|chunk| segment.chunks[*chunk].length_bytes).sum();
-        Some(Self { spare, waits: there + due.len() < segment.chunks.len(), due, due_bytes })
+        Some(Self { spare, due, due_bytes })
     }
 
     /// Whether anything can be done about it now.
@@ -112,21 +110,18 @@ mod tests {
             (Some(5), true),
             (Some(6), true),
         ]);
-        assert_eq!(damage(&hole, &[], &[]), Some(Damage { spare: 1, due: vec![1], due_bytes: 10, waits: false }));
-        assert_eq!(
-            damage(&whole(), &[], &[3, 5]),
-            Some(Damage { spare: 0, due: vec![2, 4], due_bytes: 20, waits: false })
-        );
+        assert_eq!(damage(&hole, &[], &[]), Some(Damage { spare: 1, due: vec![1], due_bytes: 10 }));
+        assert_eq!(damage(&whole(), &[], &[3, 5]), Some(Damage { spare: 0, due: vec![2, 4], due_bytes: 20 }));
     }
 
     #[test]
     fn a_dead_node_is_waited_for_while_enough_is_to_spare() {
         let mut wide = whole();
         wide.layout.data = 3;
-        assert_eq!(damage(&wide, &[2], &[]), Some(Damage { spare: 2, due: vec![], due_bytes: 0, waits: true }));
+        assert_eq!(damage(&wide, &[2], &[]), Some(Damage { spare: 2, due: vec![], due_bytes: 0 }));
         assert!(!damage(&wide, &[2], &[]).unwrap().can_be_repaired());
-        assert_eq!(damage(&whole(), &[2], &[]), Some(Damage { spare: 1, due: vec![1], due_bytes: 10, waits: false }));
-        assert_eq!(damage(&wide, &[2], &[6]), Some(Damage { spare: 1, due: vec![1, 5], due_bytes: 20, waits: false }));
+        assert_eq!(damage(&whole(), &[2], &[]), Some(Damage { spare: 1, due: vec![1], due_bytes: 10 }));
+        assert_eq!(damage(&wide, &[2], &[6]), Some(Damage { spare: 1, due: vec![1, 5], due_bytes: 20 }));
     }
 
     #[test]

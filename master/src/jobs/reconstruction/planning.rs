@@ -78,7 +78,7 @@ pub(super) fn plan_rebuilding(
     };
     add_garbage(session, id, begun.map(|(_, place)| place))?;
     let noticed_at_ms = record.map_or(now_ms, |record| record.noticed_at_ms);
-    put_record(session, &segment, &damage.due, noticed_at_ms, Some((chunk, target)));
+    put_record(session, id, &damage.due, noticed_at_ms, Some((chunk, target)));
     Ok(Need::Rebuild(Box::new(Rebuilding { segment, chunk, target, damage })))
 }
 
@@ -99,17 +99,15 @@ pub(super) fn plan_repointing(
     let mut segment = found.record;
     let old = segment.chunks[rebuilt.chunk].place;
     if old.is_some_and(|place| standing(place) == PlaceStanding::Present) {
-        let others: Vec<usize> = Damage::of(&segment, &standing).map(|damage| damage.due).unwrap_or_default();
         add_garbage(session, id, [rebuilt.target])?;
-        settle_record(session, &segment, &others, record.as_ref());
+        settle_record(session, id, Damage::of(&segment, standing).as_ref(), record.as_ref());
         return Ok(false);
     }
     segment.chunks[rebuilt.chunk].place = Some(rebuilt.target);
     segment.version += 1;
     session.put(keys::segment(id), encode(&wire::Segment::from(&segment)));
     add_garbage(session, id, old)?;
-    let left: Vec<usize> = Damage::of(&segment, &standing).map(|damage| damage.due).unwrap_or_default();
-    settle_record(session, &segment, &left, record.as_ref());
+    settle_record(session, id, Damage::of(&segment, standing).as_ref(), record.as_ref());
     Ok(true)
 }
 
@@ -119,13 +117,16 @@ pub(super) fn plan_giving_up(session: &mut StoreSession, failed: &Rebuilding) ->
     let record = State(session).message::<RepairRecord>(&key)?.map(|found| found.record);
     if begun(&key, record.as_ref())? == Some((failed.chunk, failed.target)) {
         add_garbage(session, id, [failed.target])?;
-        settle_record(session, &failed.segment, &[failed.chunk], record.as_ref());
+        settle_record(session, id, Some(&failed.damage), record.as_ref());
     }
     Ok(())
 }
 
 /// The chunk that a record says is being rebuilt, and where.
-fn begun(key: &[u8], record: Option<&RepairRecord>) -> Result<Option<(usize, ChunkPlace)>, StateError> {
+pub(in crate::jobs) fn begun(
+    key: &[u8],
+    record: Option<&RepairRecord>,
+) -> Result<Option<(usize, ChunkPlace)>, StateError> {
     let Some((record, target)) = record.and_then(|record| Some((record, record.target.as_ref()?))) else {
         return Ok(None);
     };
@@ -146,19 +147,20 @@ fn give_up(
     Ok(())
 }
 
-/// Without a rebuilding; gone once nothing is missing.
-fn settle_record(session: &mut StoreSession, segment: &Segment, missing: &[usize], before: Option<&RepairRecord>) {
-    if missing.is_empty() {
-        session.delete(keys::repair(segment.id));
-    } else {
-        let noticed_at_ms = before.map_or(0, |record| record.noticed_at_ms);
-        put_record(session, segment, missing, noticed_at_ms, None);
+/// Without a rebuilding; gone once nothing is due.
+fn settle_record(session: &mut StoreSession, id: SegmentId, damage: Option<&Damage>, before: Option<&RepairRecord>) {
+    match damage.filter(|damage| !damage.due.is_empty()) {
+        None => session.delete(keys::repair(id)),
+        Some(damage) => {
+            let noticed_at_ms = before.map_or(0, |record| record.noticed_at_ms);
+            put_record(session, id, &damage.due, noticed_at_ms, None);
+        }
     }
 }
 
 fn put_record(
     session: &mut StoreSession,
-    segment: &Segment,
+    id: SegmentId,
     missing: &[usize],
     noticed_at_ms: u64,
     begun: Option<(usize, ChunkPlace)>,
@@ -170,5 +172,5 @@ fn put_record(
         target: begun.map(|(_, place)| place_record(place)),
         target_chunk: begun.map_or(0, |(chunk, _)| narrow(chunk)),
     };
-    session.put(keys::repair(segment.id), encode(&record));
+    session.put(keys::repair(id), encode(&record));
 }

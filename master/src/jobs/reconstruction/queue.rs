@@ -114,7 +114,7 @@ mod tests {
     use super::{Damage, QUEUE_LIMIT, RepairQueue};
 
     fn damage(spare: i64) -> Damage {
-        Damage { spare, due: vec![0], due_bytes: 100, waits: false }
+        Damage { spare, due: vec![0], due_bytes: 100 }
     }
 
     #[test]

@@ -13,7 +13,7 @@ use super::planning::{Need, Rebuilding, plan_giving_up, plan_rebuilding, plan_re
 use super::{Damage, REBUILDINGS_LIMIT, Reconstruction, RepairItem};
 use crate::failure::Failure;
 use crate::nodes::{Member, PlaceStanding};
-use crate::scheduler::{Candidate, place_beside};
+use crate::scheduler::place_beside;
 use crate::store::StoreSession;
 
 /// How long a segment whose repair failed, or that waits for a node to be cleared, is left alone.
@@ -35,12 +35,14 @@ impl Reconstruction {
         let next = self.repair_taken(id).await;
         let (mut queue, now) = (self.queue.lock(), self.clock.now());
         queue.done(id);
-        match next? {
-            Next::Nothing => {}
-            Next::Soon(damage) => queue.push(id, &damage, now),
-            Next::Later(damage, after) => queue.put_off(id, &damage, now + after),
+        match &next {
+            Ok(Next::Nothing) => {}
+            Ok(Next::Soon(damage)) => queue.push(id, damage, now),
+            Ok(Next::Later(damage, after)) => queue.put_off(id, damage, now + *after),
+            // What is missing was not seen, or not all that was done about it is on record.
+            Err(_) => queue.put_off(id, &Damage::default(), now + RETRY_AFTER),
         }
-        Ok(())
+        next.map(drop)
     }
 
     async fn repair_taken(&self, id: SegmentId) -> Result<Next, Failure> {
@@ -145,7 +147,7 @@ impl Reconstruction {
         sources.into_iter().map(|(index, member)| (index, member.node.address)).collect()
     }
 
-    fn standing(&self, place: ChunkPlace) -> PlaceStanding {
+    pub(super) fn standing(&self, place: ChunkPlace) -> PlaceStanding {
         self.nodes.standing(place, self.settings.grace)
     }
 
@@ -158,9 +160,8 @@ impl Reconstruction {
         let (mut candidates, missing) = self.nodes.candidates();
         candidates.retain(|candidate| !barred.contains(&candidate.node));
         let places = segment.chunks.iter().filter_map(|chunk| chunk.place);
-        let kept = places.filter(|place| self.standing(*place) == PlaceStanding::Present);
-        let kept: Vec<Candidate> =
-            kept.filter_map(|place| self.nodes.table().get(place.node)).map(|member| member.keeper()).collect();
+        let present = places.filter(|place| self.standing(*place) == PlaceStanding::Present);
+        let kept = self.nodes.keepers(present.map(|place| place.node));
         let room = segment.chunks[chunk].length_bytes;
         let node = place_beside(&kept, &candidates, &missing, room, self.settings.score, &mut rand::rng()).ok()?;
         self.nodes.table().get(node).map(|member| member.place())
