@@ -6,6 +6,7 @@ use cairn_proto::ids::{IncarnationId, NodeId, SegmentId, SessionId};
 use cairn_proto::records::ChunkPlace;
 use cairn_proto::wire;
 
+use super::Rounds;
 use super::planning::{Need, plan_rebuilding, plan_repointing};
 use crate::fakes::World;
 use crate::keys;
@@ -135,6 +136,25 @@ async fn a_node_that_cannot_make_it_is_given_up_and_cleared() {
     world.tenure.collection().round().await.unwrap();
     assert_eq!((world.count(keys::REPAIRS), world.count(keys::GARBAGE)), (0, 0));
     assert_eq!(world.nodes.holders(id_of(&segment)), 6, "nothing is left where it failed");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_repair_that_breaks_off_is_tried_again_without_a_survey() {
+    let world = World::new(6).await;
+    let session = world.session().await;
+    put_with_hole(&world, session, "a").await;
+    let job = world.tenure.reconstruction();
+    job.look(&mut Rounds::default()).await.unwrap();
+    let id = job.take().unwrap();
+    world.store.depose(Epoch(2));
+    assert!(job.clone().repair(id).await.is_err());
+    world.store.depose(Epoch(1));
+    assert_eq!((job.take(), job.pending()), (None, 1));
+    tokio::time::advance(Duration::from_secs(6)).await;
+    world.hear_nodes().await;
+    assert_eq!(job.take(), Some(id));
+    job.clone().repair(id).await.unwrap();
+    assert_eq!(nodes_of(&segment_of(&world, "a").await), [1, 2, 3, 4, 5, 6]);
 }
 
 #[tokio::test(start_paused = true)]
