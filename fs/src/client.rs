@@ -31,6 +31,7 @@ mod outgoing;
 mod own_changes;
 mod precondition;
 mod read_ahead;
+mod relaying;
 mod request_slots;
 mod row_encoder;
 mod row_gather;

@@ -53,6 +53,10 @@ pub struct Config {
     /// Which of equally spread nodes new segments go to.
     #[serde(default)]
     pub placement: Score,
+    /// Labels that name a datacenter. Copies (layouts of one data chunk) are sent once into each but the writer's, and
+    /// passed on there by the node they reach. Empty: all are sent by the writer.
+    #[serde(default = "default_datacenter_labels")]
+    pub datacenter_labels: Vec<String>,
     /// What all repairs together may read from nodes in a second.
     #[serde(default = "default_repair_bandwidth")]
     pub repair_bandwidth: ByteSize,
@@ -114,6 +118,10 @@ fn default_layout() -> String {
 
 fn default_cell_size() -> ByteSize {
     ByteSize::b(Layout::DEFAULT.cell_size_bytes() as u64)
+}
+
+fn default_datacenter_labels() -> Vec<String> {
+    ["datacenter", "dc"].map(str::to_owned).to_vec()
 }
 
 fn default_repair_bandwidth() -> ByteSize {
@@ -194,6 +202,7 @@ impl Config {
         Ok(Settings {
             default_layout: self.default_layout()?,
             score: self.placement,
+            datacenter_labels: self.datacenter_labels.clone(),
             overwrite: self.overwrite,
             session_heartbeat: timing.session_heartbeat,
             session_timeout: timing.session_timeout,

@@ -4,7 +4,9 @@ mod candidate;
 mod capacity;
 mod placement;
 mod spread;
+mod transfer;
 
 pub use candidate::{Candidate, Score};
 pub use capacity::placeable_bytes;
 pub use placement::{CannotPlace, Placement, most_holes, place, place_beside};
+pub use transfer::plan_transfer;

@@ -40,6 +40,8 @@ pub struct Settings {
     pub default_layout: Layout,
     /// Which of equally spread nodes is taken first.
     pub score: Score,
+    /// Labels that name a datacenter, into which copies are sent once.
+    pub datacenter_labels: Vec<String>,
     /// What becomes of a key that exists when a file is written under it.
     pub overwrite: Overwrite,
     /// Time from one heartbeat of a session to the next.

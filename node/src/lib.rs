@@ -10,6 +10,7 @@ mod orders;
 mod rebuild;
 mod recent;
 mod registration;
+mod relay;
 mod server;
 mod service;
 pub mod store;

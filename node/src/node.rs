@@ -11,6 +11,7 @@ use crate::fatal::Fatal;
 use crate::home::Home;
 use crate::identity::IdentityError;
 use crate::orders::{Order, Orders};
+use crate::relay::Relays;
 use crate::store::{MemoryShares, Store, StoreError};
 
 /// What the services and the registration of one node share.
@@ -20,6 +21,7 @@ pub(crate) struct Node {
     pub(crate) fatal: Fatal,
     /// One permit for each stream that is being read.
     pub(crate) reads: Arc<Semaphore>,
+    pub(crate) relays: Arc<Relays>,
     id: NodeId,
     incarnation: IncarnationId,
     name: String,
@@ -43,6 +45,7 @@ impl Node {
         store: Arc<Store>,
         presence: Presence,
         shares: MemoryShares,
+        relays: Relays,
         fatal: Fatal,
     ) -> Result<Self, StoreError> {
         let identity = home.identity();
@@ -50,6 +53,7 @@ impl Node {
             admission: Admission::new(BootId::generate()),
             fatal,
             reads: Arc::new(Semaphore::new(shares.read_streams)),
+            relays: Arc::new(relays),
             id: identity.node,
             incarnation: identity.incarnation,
             name: presence.name,

@@ -16,7 +16,7 @@ mod backoff;
 mod ring;
 
 use backoff::Backoff;
-use ring::Ring;
+pub(crate) use ring::Ring;
 
 /// Silence of the elected master after which the node joins again: six of its heartbeats. A master that was
 /// elected meanwhile, or lost its record of this node, may not know where to ask.
@@ -157,7 +157,7 @@ fn refused(master: &str, refusal: Refusal) -> Result<Outcome, JoinError> {
     }
 }
 
-async fn connect(master: &str) -> Result<RegistryClient<Channel>, String> {
+pub(crate) async fn connect(master: &str) -> Result<RegistryClient<Channel>, String> {
     let endpoint = endpoint(master, Liveness::USUAL).map_err(|error| error.to_string())?;
     let channel = endpoint.connect().await.map_err(|error| chain(&error))?;
     Ok(RegistryClient::new(channel)

@@ -18,6 +18,7 @@ use crate::home::Home;
 use crate::identity::IdentityError;
 use crate::node::{Node, Presence};
 use crate::registration::{JoinError, Registration};
+use crate::relay::Relays;
 use crate::service::{ChunkService, ControlService, with_made_body};
 use crate::store::{LogSyncing, MemoryShares, Store, StoreError, StoreOptions};
 
@@ -104,7 +105,8 @@ impl RunningNode {
             address: config.advertise.clone().unwrap_or_else(|| address.to_string()),
             locality: config.labels(),
         };
-        let node = Arc::new(Node::new(home, store, presence, shares, fatal.clone())?);
+        let relays = Relays::new(config.masters.clone());
+        let node = Arc::new(Node::new(home, store, presence, shares, relays, fatal.clone())?);
         let (id, incarnation) = (node.id(), node.incarnation());
         tracing::info!(name = config.name, %id, %incarnation, %address, "the node serves");
         let stop = CancellationToken::new();

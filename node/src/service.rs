@@ -6,6 +6,7 @@ mod control;
 mod read_stream;
 mod rebuild_request;
 mod refusal;
+mod relay_request;
 mod request;
 
 pub(crate) use chunks::{ChunkService, with_made_body};

@@ -36,6 +36,7 @@ impl Parts {
     /// Puts other nodes in the place of lost ones until no more chunks are missing than may be. Where that fails, the
     /// error names the lost nodes, and why there is none in their place.
     pub(super) async fn make_good(&mut self) -> Result<(), ClientError> {
+        self.cut_off();
         while let Err(lost) = self.check_losses() {
             let Some(loss) = self.losses().into_iter().next().filter(|_| self.replacements_left > 0) else {
                 return Err(lost);
@@ -82,7 +83,7 @@ impl Parts {
         let kept = |state: &TargetState| state.target().filter(|_| state.failure().is_none()).map(|target| target.node);
         let kept: Vec<NodeId> = self.targets.iter().filter_map(kept).collect();
         let target = self.connection.replacement(&self.transaction, chunk, &kept).await?;
-        let stream = TargetStream::start(target.clone(), Arc::clone(&self.connection.nodes));
+        let stream = TargetStream::start(target.clone(), Vec::new(), Arc::clone(&self.connection.nodes));
         self.fill(chunk, &stream).await?;
         self.targets[chunk] = TargetState::Started(target, stream);
         Ok(())

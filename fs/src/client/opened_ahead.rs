@@ -5,7 +5,7 @@ use cairn_codec::Layout;
 use cairn_proto::ids::{NodeId, SegmentId, TransactionId};
 use tokio::time::Instant;
 
-use super::target::Target;
+use super::target::PlannedTarget;
 
 /// How long a transaction opened ahead may wait for its file. Short, so that a file opens on nodes that the masters
 /// had found well just now; and shorter than the masters remember one that no heartbeat names.
@@ -21,7 +21,7 @@ pub(super) struct OpenedWrite {
     pub(super) segment: SegmentId,
     pub(super) layout: Layout,
     /// In chunk order; `None` is a hole.
-    pub(super) targets: Vec<Option<Target>>,
+    pub(super) targets: Vec<Option<PlannedTarget>>,
 }
 
 /// Transactions opened before there is a file for them, so that whoever writes many files does not wait for the
@@ -49,8 +49,9 @@ impl OpenedAhead {
             self.forget();
             self.layout = layout;
         }
-        let suits =
-            |opened: &OpenedWrite| opened.targets.iter().flatten().all(|target| !avoided.contains(&target.node));
+        let suits = |opened: &OpenedWrite| {
+            opened.targets.iter().flatten().all(|planned| !avoided.contains(&planned.target.node))
+        };
         std::iter::from_fn(|| self.waiting.pop_front()).find(suits)
     }
 

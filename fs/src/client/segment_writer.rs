@@ -17,7 +17,7 @@ use super::outgoing::QueuedCell;
 use super::row_encoder::{CellMark, EncodedCell, encode_row};
 use super::sent_rows::SentRows;
 use super::session::{OpenTransaction, Session};
-use super::target::Target;
+use super::target::{PlannedTarget, Target};
 use super::target_state::TargetState;
 use super::target_stream::TargetStream;
 use super::{ClientError, unsealed_row, wire_layout};
@@ -65,10 +65,10 @@ impl SegmentWriter {
         session: Arc<Session>,
         transaction: Arc<OpenTransaction>,
         coder: Coder,
-        targets: Vec<Option<Target>>,
+        targets: Vec<Option<PlannedTarget>>,
     ) -> Self {
         let layout = *coder.layout();
-        let targets = targets.into_iter().map(|target| target.map_or(TargetState::Hole, TargetState::Quiet)).collect();
+        let targets = targets.into_iter().map(|planned| planned.map_or(TargetState::Hole, TargetState::from)).collect();
         let accounts = vec![ChunkAccount::default(); layout.chunks()];
         let (rows, remembered) = (SentRows::new(layout), LruCache::new(REMEMBERED_ROWS));
         let parts = Parts {
@@ -240,12 +240,17 @@ impl Parts {
 
     async fn room(&mut self, chunk: usize, length: usize) -> Option<OwnedSemaphorePermit> {
         if let TargetState::Quiet(target) = &self.targets[chunk] {
-            let stream = TargetStream::start(target.clone(), Arc::clone(&self.connection.nodes));
+            let nodes = Arc::clone(&self.connection.nodes);
+            let stream = TargetStream::start(target.clone(), self.relays_of(chunk), nodes);
             self.targets[chunk] = TargetState::Started(target.clone(), stream);
         }
         match &self.targets[chunk] {
             TargetState::Started(_, stream) => stream.room(length).await,
-            TargetState::Hole | TargetState::Quiet(_) | TargetState::Sealed(..) => None,
+            TargetState::Hole
+            | TargetState::Quiet(_)
+            | TargetState::Relayed { .. }
+            | TargetState::CutOff { .. }
+            | TargetState::Sealed(..) => None,
         }
     }
 
@@ -297,8 +302,17 @@ impl Parts {
         })
     }
 
-    /// Makes each chunk durable that is not. A lost target keeps its own failure, which `check_losses` looks at.
+    /// Makes each chunk durable that is not; first those that were sent to, so that what they pass on has come. A lost
+    /// target keeps its own failure, which `check_losses` looks at.
     async fn seal_targets(&mut self) {
+        self.seal_started().await;
+        self.cut_off();
+        if self.start_relayed() {
+            self.seal_started().await;
+        }
+    }
+
+    async fn seal_started(&mut self) {
         let seals = self.targets.iter_mut().zip(&self.accounts).map(async |(state, account)| {
             if let TargetState::Started(target, stream) = state {
                 let expected = account.record(Some(target.place()));

@@ -18,9 +18,22 @@ pub(super) struct Target {
 }
 
 impl Target {
+    /// As one that another node passes cells on to.
+    pub(super) fn as_relay(&self) -> wire::RelayTarget {
+        wire::RelayTarget { node: self.node.to_wire(), target: Some(self.chunk.clone()) }
+    }
+
     pub(super) fn place(&self) -> ChunkPlace {
         ChunkPlace { node: self.node, incarnation: self.incarnation }
     }
+}
+
+/// A target, and how its cells get there.
+#[derive(Debug, Clone)]
+pub(super) struct PlannedTarget {
+    pub(super) target: Target,
+    /// The chunk by way of whose node they go; `None`: they are sent to it.
+    pub(super) via_chunk: Option<usize>,
 }
 
 /// Why a target was lost.
@@ -38,6 +51,8 @@ pub(super) enum TargetFailure {
     FailedElsewhere,
     #[error("answered {0}")]
     WrongAnswer(String),
+    #[error("its cells went by way of {0}, which was lost")]
+    EntryLost(String),
     #[error("no node was free for this chunk")]
     NotPlaced,
 }
@@ -51,7 +66,9 @@ impl TargetFailure {
     pub(super) fn is_of_node(&self) -> bool {
         match self {
             Self::Transport(_) | Self::Stalled(_) | Self::NoAnswer(_) | Self::Refused(Refusal::NotReady { .. }) => true,
-            Self::Refused(_) | Self::FailedElsewhere | Self::WrongAnswer(_) | Self::NotPlaced => false,
+            Self::Refused(_) | Self::EntryLost(_) | Self::FailedElsewhere | Self::WrongAnswer(_) | Self::NotPlaced => {
+                false
+            }
         }
     }
 }

@@ -53,6 +53,7 @@ pub(super) enum Command {
 /// version.
 pub(super) struct TargetSender {
     target: Target,
+    relays: Vec<wire::RelayTarget>,
     nodes: Arc<Nodes>,
     commands: mpsc::UnboundedReceiver<Command>,
     pending: VecDeque<QueuedCell>,
@@ -69,9 +70,14 @@ struct OpenStream {
 }
 
 impl TargetSender {
-    pub(super) fn new(target: Target, nodes: Arc<Nodes>, commands: mpsc::UnboundedReceiver<Command>) -> Self {
+    pub(super) fn new(
+        target: Target,
+        relays: Vec<wire::RelayTarget>,
+        nodes: Arc<Nodes>,
+        commands: mpsc::UnboundedReceiver<Command>,
+    ) -> Self {
         let (pending, pending_bytes, stream) = (VecDeque::new(), 0, None);
-        Self { target, nodes, commands, pending, pending_bytes, stream, quiet_since: Instant::now() }
+        Self { target, relays, nodes, commands, pending, pending_bytes, stream, quiet_since: Instant::now() }
     }
 
     /// Works until the writer is gone, or the target is lost.
@@ -188,7 +194,9 @@ impl TargetSender {
             Ok(place) = stream.messages.reserve() => place,
             () = sleep(STALL) => return Err(TargetFailure::Stalled(STALL)),
         };
-        let target = (stream.sent_cells == 0).then(|| self.target.chunk.clone());
+        let is_first = stream.sent_cells == 0;
+        let target = is_first.then(|| self.target.chunk.clone());
+        let relays = if is_first { self.relays.clone() } else { Vec::new() };
         let (mut cells, mut memory, mut bytes) = (Vec::new(), Vec::new(), 0);
         while let Some(cell) = self.pending.front() {
             if !cells.is_empty() && bytes + cell.frame.len() > MESSAGE_BYTES {
@@ -200,7 +208,7 @@ impl TargetSender {
             cells.push(cell.frame);
         }
         stream.sent_cells += cells.len() as u64;
-        place.send(OutgoingMessage { request: wire::PutChunkRequest { target, cells }, memory });
+        place.send(OutgoingMessage { request: wire::PutChunkRequest { target, cells, relays }, memory });
         self.pending_bytes -= bytes;
         self.quiet_since = Instant::now();
         Ok(())
@@ -226,6 +234,7 @@ impl TargetSender {
         let cells: Vec<Bytes> = self.pending.iter().map(|cell| cell.frame.clone()).collect();
         let request = wire::SealBlobRequest {
             target: Some(self.target.chunk.clone()),
+            relays: if cells.is_empty() { Vec::new() } else { self.relays.clone() },
             cells,
             expected: Some(wire::Chunk::from(expected)),
         };

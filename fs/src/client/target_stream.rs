@@ -1,6 +1,7 @@
 use std::sync::{Arc, OnceLock};
 
 use cairn_proto::records::Chunk;
+use cairn_proto::wire;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
@@ -25,7 +26,8 @@ pub(super) struct TargetStream {
 }
 
 impl TargetStream {
-    pub(super) fn start(target: Target, nodes: Arc<Nodes>) -> Self {
+    /// To a node that passes the cells on to `relays`.
+    pub(super) fn start(target: Target, relays: Vec<wire::RelayTarget>, nodes: Arc<Nodes>) -> Self {
         let (commands, received) = mpsc::unbounded_channel();
         let room = Arc::new(Semaphore::new(QUEUE_BYTES));
         let failure = Arc::new(OnceLock::new());
@@ -34,7 +36,7 @@ impl TargetStream {
         let task_ended = ended.clone().drop_guard();
         let task = tokio::spawn(async move {
             let _ended = task_ended;
-            if let Err(cause) = TargetSender::new(target, nodes, received).run().await {
+            if let Err(cause) = TargetSender::new(target, relays, nodes, received).run().await {
                 task_failure.get_or_init(|| cause);
             }
             task_room.close();

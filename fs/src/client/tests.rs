@@ -3,6 +3,7 @@
 mod lost_targets;
 mod metadata;
 mod reading;
+mod relaying;
 mod watching;
 mod writing;
 

@@ -17,6 +17,7 @@ use super::connection::Connection;
 use super::found_blob::checked_entry;
 use super::masters::{Call, CallError, CallKind};
 use super::opened_ahead::OpenedWrite;
+use super::relaying::planned;
 use super::session::{OpenTransaction, Session};
 use super::target::Target;
 use super::{BlobCommit, ClientError, Precondition, SegmentWriter, wire_layout};
@@ -42,7 +43,7 @@ impl Connection {
         let transaction = Arc::new(OpenTransaction {
             id,
             segment,
-            nodes: Mutex::new(targets.iter().flatten().map(|target| target.node).collect()),
+            nodes: Mutex::new(targets.iter().flatten().map(|planned| planned.target.node).collect()),
             key: key.clone(),
             exclusive: precondition == Precondition::Absent,
             sent_bytes_per_node: AtomicU64::new(0),
@@ -115,8 +116,7 @@ impl Connection {
             match answer.await {
                 Ok(answer) => {
                     let layout = wire_layout::from_wire(PEER, answer.layout.as_ref())?;
-                    let opened = self.check_opened(layout, &answer.segment, &answer.targets, id)?;
-                    return Ok((session, opened));
+                    return Ok((session, self.check_opened(layout, &first_opened(answer).0, id)?));
                 }
                 Err(CallError::Refused { refusal: Refusal::SessionExpired { .. }, .. })
                     if Instant::now() < call.deadline =>
@@ -143,6 +143,7 @@ impl Connection {
             layout: layout.map(|layout| wire_layout::to_wire(&layout)),
             avoid_nodes: self.nodes.avoided_for_writing().into_iter().map(NodeId::to_wire).collect(),
             further,
+            locality: self.options.locality.clone(),
         }
     }
 
@@ -153,21 +154,22 @@ impl Connection {
         first: TransactionId,
     ) -> Result<Vec<OpenedWrite>, ClientError> {
         let layout = wire_layout::from_wire(PEER, answer.layout.as_ref())?;
-        let opened = std::iter::once(wire::OpenedSegment { segment: answer.segment, targets: answer.targets });
+        let (opened, further) = first_opened(answer);
         let sequences = first.sequence..;
-        let checked = opened.chain(answer.further).zip(sequences).map(|(opened, sequence)| {
-            self.check_opened(layout, &opened.segment, &opened.targets, TransactionId { sequence, ..first })
-        });
+        let checked = std::iter::once(opened)
+            .chain(further)
+            .zip(sequences)
+            .map(|(opened, sequence)| self.check_opened(layout, &opened, TransactionId { sequence, ..first }));
         checked.collect()
     }
 
     fn check_opened(
         &self,
         layout: Layout,
-        segment: &[u8],
-        targets: &[wire::NodeInfo],
+        opened: &wire::OpenedSegment,
         id: TransactionId,
     ) -> Result<OpenedWrite, ClientError> {
+        let wire::OpenedSegment { segment, targets, relayed } = opened;
         let segment = SegmentId::from_wire(segment).map_err(|error| ClientError::protocol(PEER, error))?;
         if targets.len() != layout.chunks() {
             let why = format!("{} targets for layout {layout}", targets.len());
@@ -182,6 +184,7 @@ impl Connection {
         if layout.chunks() - distinct.len() > wire_layout::missing_allowed(&layout) {
             return Err(ClientError::protocol(PEER, format!("{} targets for layout {layout}", distinct.len())));
         }
+        let targets = planned(&layout, targets, relayed).map_err(|why| ClientError::protocol(PEER, why))?;
         Ok(OpenedWrite { id, segment, layout, targets })
     }
 
@@ -285,6 +288,12 @@ impl Connection {
             self.abort_transaction(&session, transaction).await;
         }
     }
+}
+
+/// The transaction that was asked for, and the further ones.
+fn first_opened(answer: wire::OpenTransactionResponse) -> (wire::OpenedSegment, Vec<wire::OpenedSegment>) {
+    let wire::OpenTransactionResponse { segment, targets, relayed, further, .. } = answer;
+    (wire::OpenedSegment { segment, targets, relayed }, further)
 }
 
 fn commit_request(commit: &BlobCommit) -> wire::CommitBlobRequest {

@@ -51,14 +51,21 @@ fn standing(state: &TargetState) -> Standing {
     match state {
         TargetState::Started(_, stream) if stream.failure().is_none() => Standing::Good { distance: 0 },
         TargetState::Sealed(..) => Standing::Good { distance: 0 },
-        TargetState::Started(..) | TargetState::Quiet(_) | TargetState::Hole => Standing::Gone,
+        // What was relayed may not have come there yet.
+        TargetState::Started(..)
+        | TargetState::Quiet(_)
+        | TargetState::Relayed { .. }
+        | TargetState::CutOff { .. }
+        | TargetState::Hole => Standing::Gone,
     }
 }
 
 /// One cell of the row, once the node has stored all that was sent to it.
 async fn fetch(parts: &Parts, row: u64, length: usize, chunk: usize) -> Result<Bytes, String> {
     let (target, version) = match &parts.targets[chunk] {
-        TargetState::Hole | TargetState::Quiet(_) => return Err("was never sent".to_owned()),
+        TargetState::Hole | TargetState::Quiet(_) | TargetState::Relayed { .. } | TargetState::CutOff { .. } => {
+            return Err("was never sent".to_owned());
+        }
         TargetState::Started(_, stream) if !stream.flush().await => {
             return Err(stream.failure().map_or_else(|| "lost".to_owned(), ToString::to_string));
         }

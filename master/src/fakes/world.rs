@@ -30,6 +30,7 @@ pub(crate) fn settings() -> Settings {
     Settings {
         default_layout: Layout::new(4, 2, 4096, 1 << 20).unwrap(),
         score: Score::Hybrid,
+        datacenter_labels: vec!["datacenter".to_owned()],
         overwrite: Overwrite::Replace,
         session_heartbeat: Duration::from_secs(1),
         session_timeout: Duration::from_secs(10),
@@ -127,8 +128,7 @@ impl World {
             key: key.to_owned(),
             precondition: exclusive.then_some(absent),
             layout: None,
-            avoid_nodes: Vec::new(),
-            further: 0,
+            ..wire::OpenTransactionRequest::default()
         };
         self.tenure.open_transaction(request.try_into()?).await
     }

@@ -49,4 +49,14 @@ impl Registry for RegistryService {
         };
         self.0.change(change).await
     }
+
+    async fn locate(&self, request: Request<wire::LocateRequest>) -> Result<Response<wire::LocateResponse>, Status> {
+        let node = NodeId::from_wire(&request.into_inner().node).map_err(Refusal::from)?;
+        let read = |tenure: Arc<crate::tenure::Tenure>| async move {
+            let unknown = || Refusal::InvalidRequest { why: format!("node {node} is not registered") };
+            let found = tenure.nodes().info(node).ok_or_else(unknown)?;
+            Ok(wire::LocateResponse { node: Some(found) })
+        };
+        self.0.read(read).await
+    }
 }

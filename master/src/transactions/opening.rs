@@ -14,7 +14,7 @@ use crate::failure::Failure;
 use crate::layouts::{checked_layout, wire_layout};
 use crate::ledger::Ledger;
 use crate::nodes::Nodes;
-use crate::scheduler::{Candidate, CannotPlace, Placement, Score, place};
+use crate::scheduler::{Candidate, CannotPlace, Placement, Score, place, plan_transfer};
 use crate::sessions::Sessions;
 use crate::state::State;
 use crate::stripes::Stripes;
@@ -24,6 +24,8 @@ use crate::tenure::Settings;
 pub(super) const PLACEMENT_TRIES: usize = 4;
 /// Nodes that a client may ask to avoid.
 pub(super) const AVOIDED_LIMIT: usize = 255;
+/// Labels of a client.
+const LABELS_LIMIT: usize = 64;
 /// Further transactions that one request may open.
 const FURTHER_LIMIT: u32 = 16;
 
@@ -42,6 +44,8 @@ pub struct OpenRequest {
     pub avoid: Vec<NodeId>,
     /// Transactions to open besides, for keys that the client has not named yet.
     pub further: u32,
+    /// Where the client is: labels, widest failure domain first.
+    pub locality: Vec<(String, String)>,
 }
 
 impl TryFrom<wire::OpenTransactionRequest> for OpenRequest {
@@ -55,6 +59,9 @@ impl TryFrom<wire::OpenTransactionRequest> for OpenRequest {
         if request.further > FURTHER_LIMIT {
             return Err(invalid("too many further transactions"));
         }
+        if request.locality.len() > LABELS_LIMIT {
+            return Err(invalid("too many labels"));
+        }
         Ok(Self {
             transaction: request.transaction.ok_or_else(|| invalid("transaction is missing"))?.into(),
             key: request.key.try_into()?,
@@ -62,6 +69,7 @@ impl TryFrom<wire::OpenTransactionRequest> for OpenRequest {
             layout: request.layout.as_ref().map(checked_layout).transpose()?,
             avoid: request.avoid_nodes.iter().map(|id| NodeId::from_wire(id)).collect::<Result<_, _>>()?,
             further: request.further,
+            locality: request.locality.into_iter().map(|label| (label.key, label.value)).collect(),
         })
     }
 }
@@ -75,6 +83,7 @@ pub struct Opener {
     pub(super) table: Arc<TransactionTable>,
     default_layout: Layout,
     pub(super) score: Score,
+    datacenter_labels: Vec<String>,
     overwrite: Overwrite,
     opening: Stripes,
 }
@@ -90,8 +99,8 @@ impl Opener {
         settings: &Settings,
     ) -> Self {
         let (default_layout, score, overwrite) = (settings.default_layout, settings.score, settings.overwrite);
-        let opening = Stripes::default();
-        Self { ledger, clock, sessions, nodes, table, default_layout, score, overwrite, opening }
+        let (datacenter_labels, opening) = (settings.datacenter_labels.clone(), Stripes::default());
+        Self { ledger, clock, sessions, nodes, table, default_layout, score, datacenter_labels, overwrite, opening }
     }
 
     /// Opens a transaction. Asked again it answers the same, as long as it is open.
@@ -110,8 +119,9 @@ impl Opener {
         let layout = request.layout.unwrap_or(self.default_layout);
         let placed = self.placed(&request, &layout).await?;
         let further = self.open_further(&request, &layout).await;
-        let wire::OpenedSegment { segment, targets } = placed.clone();
-        let answer = wire::OpenTransactionResponse { segment, layout: Some(wire_layout(&layout)), targets, further };
+        let wire::OpenedSegment { segment, targets, relayed } = placed.clone();
+        let layout_answer = Some(wire_layout(&layout));
+        let answer = wire::OpenTransactionResponse { segment, layout: layout_answer, targets, further, relayed };
         claim.opened(OpenTransaction {
             exclusive,
             answer: Some(answer.clone()),
@@ -157,8 +167,26 @@ impl Opener {
     /// A new segment on nodes that have admitted the session.
     async fn placed(&self, request: &OpenRequest, layout: &Layout) -> Result<wire::OpenedSegment, Failure> {
         let targets = self.targets(request, layout).await?;
-        let targets = targets.iter().map(|target| self.target_info(*target)).collect::<Result<_, _>>()?;
-        Ok(wire::OpenedSegment { segment: SegmentId::generate().to_wire(), targets })
+        let targets = targets.iter().map(|target| self.target_info(*target)).collect::<Result<Vec<_>, _>>()?;
+        let relayed = self.relayed(request, layout, &targets);
+        Ok(wire::OpenedSegment { segment: SegmentId::generate().to_wire(), targets, relayed })
+    }
+
+    /// The transfer plan. Only copies can be passed on: other chunks are each made by the client.
+    fn relayed(&self, request: &OpenRequest, layout: &Layout, targets: &[wire::NodeInfo]) -> Vec<wire::RelayedChunk> {
+        if layout.data() > 1 {
+            return Vec::new();
+        }
+        let labels = |target: &wire::NodeInfo| {
+            let pairs = target.locality.iter().map(|label| (label.key.clone(), label.value.clone()));
+            (!target.id.is_empty()).then(|| pairs.collect())
+        };
+        let places: Vec<Option<Vec<(String, String)>>> = targets.iter().map(labels).collect();
+        let narrow = |chunk: usize| u32::try_from(chunk).expect("a layout has at most 255 chunks");
+        plan_transfer(&request.locality, &places, &self.datacenter_labels)
+            .into_iter()
+            .map(|relayed| wire::RelayedChunk { chunk: narrow(relayed.chunk), via_chunk: narrow(relayed.via) })
+            .collect()
     }
 
     fn check_precondition(&self, request: &OpenRequest) -> Result<(), Failure> {

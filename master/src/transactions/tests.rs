@@ -154,7 +154,7 @@ async fn nodes_to_avoid_are_avoided_where_others_serve() {
         precondition: None,
         layout: None,
         avoid_nodes: avoid.iter().map(|number| NodeId::from_bytes([*number; 16]).to_wire()).collect(),
-        further: 0,
+        ..Default::default()
     };
     let opened = world.tenure.open_transaction(request(1, &[4]).try_into().unwrap()).await.unwrap();
     assert!(!nodes_of(&opened).contains(&NodeId::from_bytes([4; 16]).to_wire()));
@@ -254,4 +254,41 @@ async fn a_session_names_only_its_own_transactions() {
     };
     let refused = refusal(world.tenure.abort_transaction(abort.try_into().unwrap()).await);
     assert!(matches!(refused, Refusal::InvalidRequest { .. }), "{refused}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn copies_go_once_into_each_remote_datacenter_and_other_chunks_are_sent() {
+    let world = World::new(0).await;
+    let label = |value: &str| wire::Label { key: "datacenter".to_owned(), value: value.to_owned() };
+    for number in 1..=6_u8 {
+        let mut info = world.nodes.add(number);
+        info.locality = vec![label(["a", "b", "c"][usize::from(number) % 3])];
+        world.tenure.nodes().join(None, info).await.unwrap();
+    }
+    world.hear_nodes().await;
+    let session = world.session().await;
+    let request = |sequence, data, code| wire::OpenTransactionRequest {
+        transaction: Some(wire::TransactionId { session: session.0, sequence }),
+        key: "a".into(),
+        layout: Some(wire::Layout { data, code, cell_size_bytes: 65_536, stripe_size_bytes: 64 << 20 }),
+        locality: vec![label("a")],
+        further: 1,
+        ..Default::default()
+    };
+    let opened = world.tenure.open_transaction(request(1, 1, 5).try_into().unwrap()).await.unwrap();
+    for (targets, relayed) in
+        [(&opened.targets, &opened.relayed), (&opened.further[0].targets, &opened.further[0].relayed)]
+    {
+        assert_eq!(relayed.len(), 2, "{relayed:?}");
+        for wire::RelayedChunk { chunk, via_chunk } in relayed {
+            let [copy, entry] = [chunk, via_chunk].map(|chunk| &targets[*chunk as usize].locality);
+            assert_eq!(copy, entry);
+            assert_ne!(copy[0].value, "a");
+        }
+    }
+    let opened = world.tenure.open_transaction(request(9, 4, 2).try_into().unwrap()).await.unwrap();
+    assert_eq!(opened.relayed, []);
+    let mut hostile = request(11, 1, 5);
+    hostile.locality = vec![label("a"); 65];
+    assert!(OpenRequest::try_from(hostile).is_err());
 }

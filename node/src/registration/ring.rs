@@ -1,5 +1,5 @@
 /// The masters in a ring, and one that another named as elected.
-pub(super) struct Ring {
+pub(crate) struct Ring {
     masters: Vec<String>,
     position: usize,
     named: Option<String>,
@@ -8,17 +8,17 @@ pub(super) struct Ring {
 }
 
 impl Ring {
-    pub(super) fn new(masters: Vec<String>) -> Self {
+    pub(crate) fn new(masters: Vec<String>) -> Self {
         Self { masters, position: 0, named: None, followed: 0 }
     }
 
     /// The master to try now, or the last one that was tried.
-    pub(super) fn current(&self) -> &str {
+    pub(crate) fn current(&self) -> &str {
         self.named.as_deref().unwrap_or_else(|| &self.masters[self.position % self.masters.len()])
     }
 
     /// The current one does not answer: the next in the ring.
-    pub(super) fn advance(&mut self) {
+    pub(crate) fn advance(&mut self) {
         self.followed = 0;
         if self.named.take().is_none() {
             self.position = (self.position + 1) % self.masters.len();
@@ -27,7 +27,7 @@ impl Ring {
 
     /// Turns to the master that was named as elected. Says no, and goes on in the ring, when none was
     /// named or masters keep naming one another.
-    pub(super) fn follow(&mut self, elected: &str) -> bool {
+    pub(crate) fn follow(&mut self, elected: &str) -> bool {
         if elected.is_empty() || self.followed > self.masters.len() {
             self.named = None;
             self.followed = 0;

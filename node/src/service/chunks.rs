@@ -1,9 +1,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use cairn_codec::Frame;
 use cairn_proto::ids::SegmentId;
 use cairn_proto::{Refusal, records, wire};
 use fail::fail_point;
+use futures_util::future::join;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::timeout;
 use tokio_stream::Empty;
@@ -16,9 +18,11 @@ use wire::get_chunk_request::Version;
 use super::cell_body::{CellBody, MadeBody};
 use super::detached;
 use super::read_stream::ReadStream;
+use super::relay_request::relay_targets;
 use super::request::{WriteTarget, chunk_index, expected_tally, frames, invalid, row_ranges};
 use crate::admission::not_admitted;
 use crate::node::Node;
+use crate::relay::RelayTarget;
 use crate::store::{Cells, StoreError, Tally, Target};
 
 /// How long a read waits while as many as memory allows are being served.
@@ -88,12 +92,15 @@ async fn take_in(node: Arc<Node>, mut stream: Streaming<wire::PutChunkRequest>) 
     let target = WriteTarget::try_from(first.target)?;
     let session = require_writer(&node, &target)?;
     let target = target.target;
+    let mut relaying = node.relays.start(relay_targets(node.id(), &target, first.relays)?);
     let mut stored = 0;
     let mut cells = first.cells;
     loop {
         let frames = frames(&target, cells)?;
         let count = frames.len() as u64;
-        let put = node.store.put(&target, frames, || require_open(&session, &target)).await;
+        let passed = frames.clone();
+        let put = node.store.put(&target, frames, || require_open(&session, &target));
+        let (put, ()) = join(put, relaying.pass(&passed)).await;
         put.map_err(|error| write_refusal(&node, error, &session, &target))?;
         fail_point!("cells-stored");
         stored += count;
@@ -102,8 +109,11 @@ async fn take_in(node: Arc<Node>, mut stream: Streaming<wire::PutChunkRequest>) 
             () = session.cancelled() => return Err(not_admitted(target.transaction.session).into()),
             next = stream.message() => next?,
         };
-        let Some(next) = next else { return Ok(stored) };
-        if next.target.is_some() {
+        let Some(next) = next else {
+            relaying.finish().await;
+            return Ok(stored);
+        };
+        if next.target.is_some() || !next.relays.is_empty() {
             return Err(invalid("a target after the first message of a stream").into());
         }
         cells = next.cells;
@@ -120,10 +130,21 @@ async fn seal(node: &Node, request: wire::SealBlobRequest) -> Result<wire::Chunk
     }
     let session = require_writer(node, &target)?;
     let target = target.target;
+    let relays = relay_targets(node.id(), &target, request.relays)?;
     let frames = frames(&target, request.cells)?;
-    let sealed = node.store.seal(&target, frames, &expected, || require_open(&session, &target)).await;
+    let passed = frames.clone();
+    let sealed = node.store.seal(&target, frames, &expected, || require_open(&session, &target));
+    let (sealed, ()) = join(sealed, pass_on(node, relays, &passed)).await;
     let tally = sealed.map_err(|error| write_refusal(node, error, &session, &target))?;
     Ok(sealed_chunk(node, &tally))
+}
+
+async fn pass_on(node: &Node, relays: Vec<RelayTarget>, frames: &[Frame]) {
+    if !frames.is_empty() {
+        let mut relaying = node.relays.start(relays);
+        relaying.pass(frames).await;
+        relaying.finish().await;
+    }
 }
 
 fn require_writer(node: &Node, target: &WriteTarget) -> Result<CancellationToken, Refusal> {

@@ -6,4 +6,5 @@ mod joining;
 mod orders;
 mod reading;
 mod rebuilding;
+mod relaying;
 mod writing;

@@ -59,6 +59,7 @@ fn settings() -> Settings {
     Settings {
         default_layout: Layout::DEFAULT,
         score: Score::default(),
+        datacenter_labels: Vec::new(),
         overwrite: Overwrite::Replace,
         session_heartbeat: timing.session_heartbeat,
         session_timeout: timing.session_timeout,

@@ -147,6 +147,31 @@ fn copies_cross_once_when_written_and_never_when_read_next_to_one() {
 }
 
 #[test]
+fn two_copies_in_a_remote_datacenter_cross_into_it_once() {
+    if !Datacenters::are_possible() {
+        return;
+    }
+    let _machine = Machine::shared();
+    tools::assert_installed("ip");
+    let spread = Spread::start("1+5", 2);
+    let file = one_file(&spread.folder("source"));
+    let written = spread.traffic_of(|| spread.put(1, &file));
+    let one_copy = FILE_BYTES..FILE_BYTES + CONTROL_BYTES;
+    for remote in &written[1..] {
+        assert!(one_copy.contains(&remote.received_bytes), "{written:?}");
+        assert!(remote.sent_bytes < CONTROL_BYTES, "{written:?}");
+    }
+    let stat = spread.run(1, &["stat", "--json", &file.name]).expect_success().text();
+    assert_eq!(stat.matches("\"ok\"").count(), 6, "{stat}");
+    // The copies of the writer's datacenter and one remote one are gone.
+    spread.datacenters.set_connected(2, false);
+    wait::until_true("the other two elect a master", COMMAND_DEADLINE, || {
+        spread.run(3, &["stat", &file.name]).succeeded()
+    });
+    spread.assert_reads(3, &file);
+}
+
+#[test]
 fn everything_reads_while_any_one_datacenter_is_cut_off() {
     if !Datacenters::are_possible() {
         return;

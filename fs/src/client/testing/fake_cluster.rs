@@ -5,6 +5,7 @@ use cairn_codec::Layout;
 use cairn_proto::ids::NodeId;
 use cairn_proto::records::{Attributes, Key, KeyEntry};
 
+use super::fake_node::Peers;
 use super::{FakeMaster, FakeNode};
 use crate::client::{BlobReader, Client, ClientError, ClientOptions, FoundBlob, Precondition};
 
@@ -22,9 +23,9 @@ impl FakeCluster {
 
     /// With further nodes, which take the place of others only.
     pub(in crate::client) async fn start_with_spares(layout: Layout, spares: usize) -> Self {
-        let mut nodes = Vec::new();
+        let (mut nodes, peers) = (Vec::new(), Peers::default());
         for number in 1..=layout.chunks() + spares {
-            nodes.push(FakeNode::start(format!("node-{number}")).await);
+            nodes.push(FakeNode::start(format!("node-{number}"), &peers).await);
         }
         let master = FakeMaster::start(layout, nodes.iter().map(|node| node.info.clone()).collect()).await;
         Self { master, nodes }

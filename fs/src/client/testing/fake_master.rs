@@ -30,6 +30,8 @@ pub(in crate::client) struct State {
     pub(in crate::client) index: u64,
     pub(in crate::client) layout: Layout,
     pub(in crate::client) nodes: Vec<wire::NodeInfo>,
+    /// The transfer plan of every segment.
+    pub(in crate::client) relayed: Vec<wire::RelayedChunk>,
     pub(in crate::client) entries: HashMap<String, wire::KeyEntry>,
     pub(in crate::client) blobs: HashMap<BlobId, wire::Blob>,
     pub(in crate::client) segments: HashMap<SegmentId, wire::Segment>,
@@ -85,6 +87,7 @@ impl FakeMaster {
             index: 10,
             layout,
             nodes,
+            relayed: Vec::new(),
             entries: HashMap::new(),
             blobs: HashMap::new(),
             segments: HashMap::new(),
@@ -250,10 +253,14 @@ impl Metadata for Service {
         let avoided = |node: &wire::NodeInfo| request.avoid_nodes.contains(&node.id);
         let mut targets: Vec<_> = state.nodes.iter().filter(|node| !avoided(node)).cloned().collect();
         targets.resize(chunks, wire::NodeInfo::default());
-        let opened = || wire::OpenedSegment { segment: SegmentId::generate().to_wire(), targets: targets.clone() };
-        let wire::OpenedSegment { segment, targets } = opened();
+        let opened = || wire::OpenedSegment {
+            segment: SegmentId::generate().to_wire(),
+            targets: targets.clone(),
+            relayed: state.relayed.clone(),
+        };
+        let wire::OpenedSegment { segment, targets, relayed } = opened();
         let further = (0..request.further).map(|_| opened()).collect();
-        Ok(Response::new(wire::OpenTransactionResponse { segment, layout: Some(layout), targets, further }))
+        Ok(Response::new(wire::OpenTransactionResponse { segment, layout: Some(layout), targets, further, relayed }))
     }
 
     async fn replace_target(

@@ -3,7 +3,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use cairn_codec::{Digest, Frame};
+use cairn_codec::{CellId, Digest, Frame};
 use cairn_proto::ids::{BootId, IncarnationId, NodeId, SegmentId};
 use cairn_proto::records::{Chunk, ChunkPlace};
 use cairn_proto::wire::chunks_server::{Chunks, ChunksServer};
@@ -24,7 +24,12 @@ pub(in crate::client) enum NodeFault {
     Stopped,
     /// Writes are refused.
     RefusesWrites(Refusal),
+    /// Cells are kept, and not passed on.
+    PassesNothingOn,
 }
+
+/// What every node of a cluster keeps.
+pub(in crate::client) type Peers = Arc<Mutex<HashMap<Bytes, Arc<Mutex<Stored>>>>>;
 
 /// Cells by stripe and row in the stripe.
 type Cells = BTreeMap<(u32, u32), Bytes>;
@@ -49,11 +54,13 @@ pub(in crate::client) struct FakeNode {
 #[derive(Debug, Clone)]
 struct Service {
     place: ChunkPlace,
+    peers: Peers,
     stored: Arc<Mutex<Stored>>,
 }
 
 impl FakeNode {
-    pub(in crate::client) async fn start(name: String) -> Self {
+    /// One that passes cells on to its peers.
+    pub(in crate::client) async fn start(name: String, peers: &Peers) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap().to_string();
         let place = ChunkPlace { node: NodeId::generate(), incarnation: IncarnationId::generate() };
@@ -68,8 +75,9 @@ impl FakeNode {
             intended_state: wire::NodeState::Active.into(),
             ..wire::NodeInfo::default()
         };
-        let service = ChunksServer::new(Service { place, stored: Arc::clone(&stored) })
-            .max_decoding_message_size(BULK_MESSAGE_LIMIT_BYTES);
+        peers.lock().insert(info.id.clone(), Arc::clone(&stored));
+        let service = Service { place, peers: Arc::clone(peers), stored: Arc::clone(&stored) };
+        let service = ChunksServer::new(service).max_decoding_message_size(BULK_MESSAGE_LIMIT_BYTES);
         let server = tonic::transport::Server::builder().add_service(service);
         let serving = server.serve_with_incoming(TcpIncoming::from(listener).with_nodelay(Some(true)));
         let server = tokio::spawn(async move { serving.await.unwrap() });
@@ -110,13 +118,29 @@ impl Service {
             Some(NodeFault::Dead) => Err(Status::unavailable("dead")),
             Some(NodeFault::Stopped) => std::future::pending().await,
             Some(NodeFault::RefusesWrites(refusal)) if write => Err(refusal.into()),
-            Some(NodeFault::RefusesWrites(_)) | None => Ok(()),
+            Some(NodeFault::RefusesWrites(_) | NodeFault::PassesNothingOn) | None => Ok(()),
         }
     }
 
-    fn store(&self, target: &wire::ChunkTarget, cells: Vec<Bytes>) -> Result<u64, Status> {
+    fn pass_on(&self, relays: &[wire::RelayTarget], cells: &[Bytes]) {
+        if self.stored.lock().fault == Some(NodeFault::PassesNothingOn) {
+            return;
+        }
+        for relay in relays {
+            let (target, peers) = (relay.target.as_ref().unwrap(), self.peers.lock());
+            let copy = |cell: &Bytes| {
+                let frame = Frame::parse(cell.clone()).unwrap();
+                let id = CellId { chunk: u8::try_from(target.chunk_index).unwrap(), ..frame.id() };
+                Frame::from_payload(&id, &frame.payload()).into_bytes()
+            };
+            // A copy that does not take them is none.
+            let _ = Self::store(&peers[&relay.node], target, cells.iter().map(copy).collect());
+        }
+    }
+
+    fn store(stored: &Mutex<Stored>, target: &wire::ChunkTarget, cells: Vec<Bytes>) -> Result<u64, Status> {
         let key = (SegmentId::from_wire(&target.segment).unwrap(), target.chunk_index);
-        let mut stored = self.stored.lock();
+        let mut stored = stored.lock();
         if stored.sealed.contains_key(&key) {
             return Err(Refusal::AlreadySealed { segment: key.0.to_string() }.into());
         }
@@ -184,13 +208,15 @@ impl Chunks for Service {
     ) -> Result<Response<wire::PutChunkResponse>, Status> {
         self.admit("put", true).await?;
         let mut messages = request.into_inner();
-        let mut target = None;
+        let (mut target, mut relays) = (None, Vec::new());
         let mut stored_cells = 0;
         while let Some(message) = messages.message().await? {
             // A fault breaks streams that are open, too.
             self.meet_fault(true).await?;
             target = target.or(message.target);
-            stored_cells += self.store(target.as_ref().unwrap(), message.cells)?;
+            relays.extend(message.relays);
+            self.pass_on(&relays, &message.cells);
+            stored_cells += Self::store(&self.stored, target.as_ref().unwrap(), message.cells)?;
         }
         Ok(Response::new(wire::PutChunkResponse { stored_cells }))
     }
@@ -202,7 +228,8 @@ impl Chunks for Service {
         self.admit("seal", true).await?;
         let request = request.into_inner();
         let target = request.target.unwrap();
-        self.store(&target, request.cells)?;
+        self.pass_on(&request.relays, &request.cells);
+        Self::store(&self.stored, &target, request.cells)?;
         let chunk = self.seal(&target, &request.expected.unwrap())?;
         Ok(Response::new(wire::SealBlobResponse { chunk: Some(wire::Chunk::from(&chunk)) }))
     }

@@ -83,6 +83,14 @@ impl Registry for FakeMaster {
         self.leaves.send_modify(|leaves| leaves.push(request.into_inner()));
         Ok(Response::new(wire::LeaveResponse {}))
     }
+
+    async fn locate(&self, request: Request<wire::LocateRequest>) -> Result<Response<wire::LocateResponse>, Status> {
+        let wanted = request.into_inner().node;
+        let joins = self.joins.borrow();
+        let found = joins.iter().rev().filter_map(|join| join.node.as_ref()).find(|node| node.id == wanted);
+        let unknown = || Refusal::InvalidRequest { why: "not registered".to_owned() };
+        Ok(Response::new(wire::LocateResponse { node: Some(found.ok_or_else(unknown)?.clone()) }))
+    }
 }
 
 pub(crate) fn config(dir: &Path, masters: &[String]) -> Config {
@@ -178,10 +186,11 @@ impl TestNode {
     /// Sends frames in one stream, a message for each.
     pub(crate) async fn put(&mut self, chunk: &Chunk, frames: Vec<Frame>) -> Result<u64, Status> {
         let target = self.target(chunk);
-        let mut messages = vec![wire::PutChunkRequest { target: Some(target), cells: Vec::new() }];
-        messages.extend(
-            frames.into_iter().map(|frame| wire::PutChunkRequest { target: None, cells: vec![frame.into_bytes()] }),
-        );
+        let mut messages = vec![wire::PutChunkRequest { target: Some(target), ..wire::PutChunkRequest::default() }];
+        messages.extend(frames.into_iter().map(|frame| wire::PutChunkRequest {
+            cells: vec![frame.into_bytes()],
+            ..wire::PutChunkRequest::default()
+        }));
         let response = self.chunks.put_chunk(tokio_stream::iter(messages)).await?;
         Ok(response.into_inner().stored_cells)
     }
@@ -191,6 +200,7 @@ impl TestNode {
             target: Some(self.target(chunk)),
             cells: frames.into_iter().map(Frame::into_bytes).collect(),
             expected: Some(expected(chunk)),
+            relays: Vec::new(),
         };
         Ok(self.chunks.seal_blob(request).await?.into_inner().chunk.unwrap())
     }

@@ -32,7 +32,7 @@ async fn a_message_over_the_limit_is_refused_and_the_node_serves_on() {
     node.admit(SESSION).await.unwrap();
     let target = Some(node.target(&Chunk::new(1)));
     let cells = vec![vec![0; BULK_MESSAGE_LIMIT_BYTES + 1].into()];
-    let message = wire::PutChunkRequest { target, cells };
+    let message = wire::PutChunkRequest { target, cells, relays: Vec::new() };
     let status = node.chunks.put_chunk(tokio_stream::iter([message])).await.unwrap_err();
     assert!(matches!(status.code(), Code::OutOfRange | Code::ResourceExhausted), "{status}");
     node.sealed_chunk(1).await;

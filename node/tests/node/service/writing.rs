@@ -45,7 +45,12 @@ async fn a_seal_repeated_after_a_restart_answers_the_same() {
     node.stop().await.unwrap();
     let mut node = TestNode::start_with(dir.path(), &master).await;
     let target = wire::ChunkTarget { boot: old_boot, ..node.target(&chunk) };
-    let request = wire::SealBlobRequest { target: Some(target), cells: Vec::new(), expected: Some(expected(&chunk)) };
+    let request = wire::SealBlobRequest {
+        target: Some(target),
+        cells: Vec::new(),
+        expected: Some(expected(&chunk)),
+        relays: Vec::new(),
+    };
     let again = node.chunks.seal_blob(request).await.unwrap().into_inner().chunk.unwrap();
     assert_eq!(again, first);
     node.stop().await.unwrap();
@@ -63,8 +68,12 @@ async fn unsealed_cells_do_not_outlive_the_process() {
     let old_target = node.target(&chunk);
     node.stop().await.unwrap();
     let mut node = TestNode::start_with(dir.path(), &master).await;
-    let request =
-        wire::SealBlobRequest { target: Some(old_target), cells: Vec::new(), expected: Some(expected(&chunk)) };
+    let request = wire::SealBlobRequest {
+        target: Some(old_target),
+        cells: Vec::new(),
+        expected: Some(expected(&chunk)),
+        relays: Vec::new(),
+    };
     let status = node.chunks.seal_blob(request).await.unwrap_err();
     assert!(is(&status, "WRONG_BOOT"), "{status}");
     node.admit(SESSION).await.unwrap();
@@ -111,7 +120,7 @@ async fn writes_for_another_life_or_by_strangers_are_refused() {
         (wire::ChunkTarget { segment: Bytes::from_static(b"x"), ..target }, "INVALID_REQUEST"),
     ];
     for (target, reason) in wrong {
-        let message = wire::PutChunkRequest { target: Some(target), cells: cells.clone() };
+        let message = wire::PutChunkRequest { target: Some(target), cells: cells.clone(), relays: Vec::new() };
         let status = node.chunks.put_chunk(tokio_stream::iter([message])).await.unwrap_err();
         assert!(is(&status, reason), "{reason}: {status}");
     }
@@ -127,7 +136,8 @@ async fn a_damaged_cell_is_refused_on_arrival() {
     let mut chunk = Chunk::new(1);
     let mut bytes = chunk.cell(at(0, 0), b"cell").into_bytes().to_vec();
     bytes[34] ^= 4;
-    let message = wire::PutChunkRequest { target: Some(node.target(&chunk)), cells: vec![bytes.into()] };
+    let message =
+        wire::PutChunkRequest { target: Some(node.target(&chunk)), cells: vec![bytes.into()], relays: Vec::new() };
     let status = node.chunks.put_chunk(tokio_stream::iter([message])).await.unwrap_err();
     assert!(is(&status, "DAMAGED_CELL"), "{status}");
     node.stop().await.unwrap();
@@ -141,7 +151,10 @@ async fn revoking_a_session_cuts_its_streams_and_drops_its_cells() {
     let mut chunk = Chunk::new(1);
     let (messages, stream) = mpsc::channel(4);
     let cells = vec![chunk.cell(at(0, 0), b"cell").into_bytes()];
-    messages.send(wire::PutChunkRequest { target: Some(node.target(&chunk)), cells }).await.unwrap();
+    messages
+        .send(wire::PutChunkRequest { target: Some(node.target(&chunk)), cells, relays: Vec::new() })
+        .await
+        .unwrap();
     let mut chunks = node.chunks.clone();
     let put = tokio::spawn(async move { chunks.put_chunk(ReceiverStream::new(stream)).await });
     while node.stats().await.unwrap().open_segments == 0 {
