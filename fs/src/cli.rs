@@ -26,6 +26,13 @@ mod master_transfer_leader;
 mod mount;
 mod mv;
 mod node;
+mod node_change;
+mod node_choice;
+mod node_drain;
+mod node_list;
+mod node_maintenance;
+mod node_remove;
+mod node_undrain;
 mod progress;
 mod put;
 mod put_source;
@@ -65,7 +72,7 @@ enum Command {
     Dev(dev::DevArguments),
     /// Run a master, or ask about masters
     Master(master::MasterArguments),
-    /// Run a storage node
+    /// Run a storage node, or say what is to become of nodes
     Node(node::NodeArguments),
     /// Show the keys as files of one folder
     Mount(mount::MountArguments),
@@ -171,8 +178,9 @@ impl Command {
     /// Whether it sets up its log by itself.
     fn is_daemon(&self) -> bool {
         match self {
-            Self::Node(_) | Self::Mount(_) => true,
+            Self::Mount(_) => true,
             Self::Master(arguments) => arguments.is_daemon(),
+            Self::Node(arguments) => arguments.is_daemon(),
             _ => false,
         }
     }
@@ -239,6 +247,12 @@ mod tests {
             "cairn master remove 3",
             "cairn master transfer-leader 2 --json",
             "cairn node --config /f --insecure",
+            "cairn node list --json",
+            "cairn node drain node-3",
+            "cairn node drain node-3 --yes --json",
+            "cairn node undrain node-3",
+            "cairn node maintenance node-3 --for 10m",
+            "cairn node remove node-3 --yes --force --json",
             "cairn mount /m -o allow_other,layout=6+3 --masters a:1,b:2 --daemon",
             "cairn umount /m",
             "cairn put f",
@@ -270,6 +284,9 @@ mod tests {
             "cairn master add",
             "cairn master remove three",
             "cairn node",
+            "cairn node drain",
+            "cairn node maintenance node-3",
+            "cairn node maintenance node-3 --for ever",
             "cairn put",
             "cairn cat",
             "cairn rm",

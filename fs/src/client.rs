@@ -23,6 +23,7 @@ mod lost_targets;
 mod master_ring;
 mod masters;
 mod memory_budget;
+mod node_administration;
 mod nodes;
 mod open_segments;
 mod opened_ahead;

@@ -1,5 +1,6 @@
 //! The metadata service of Cairn. See `DESIGN.md`.
 
+pub mod administration;
 pub mod blobs;
 pub mod clock;
 mod config;

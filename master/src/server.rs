@@ -15,7 +15,7 @@ use crate::environment::Environment;
 use crate::group::Group;
 use crate::nodes::GrpcNodeClient;
 use crate::office::Office;
-use crate::service::{AdminService, KeyValueService, MetadataService, RegistryService};
+use crate::service::{AdminService, KeyValueService, MetadataService, NodeAdminService, RegistryService};
 use crate::store::{
     FatalError, LeaseOptions, LogLimits, Member, OpenError, ReplicatedStore, Store, StoreOptions, open_with,
 };
@@ -218,6 +218,7 @@ fn store_options(config: &Config, environment: &Environment) -> Result<StoreOpti
 pub(crate) fn routes(office: &Arc<Office>, group: Arc<dyn Group>) -> Routes {
     Routes::new(MetadataService::new(Arc::clone(office), group).into_server())
         .add_service(RegistryService::new(Arc::clone(office)).into_server())
+        .add_service(NodeAdminService::new(Arc::clone(office)).into_server())
         .add_service(KeyValueService::new(Arc::clone(office)).into_server())
 }
 

@@ -4,11 +4,13 @@ mod admin;
 mod desk;
 mod kv;
 mod metadata;
+mod node_admin;
 mod raft;
 mod registry;
 
 pub use admin::AdminService;
 pub use kv::KeyValueService;
 pub use metadata::MetadataService;
+pub use node_admin::NodeAdminService;
 pub use raft::RaftService;
 pub use registry::RegistryService;

@@ -10,6 +10,7 @@ use tokio::task::JoinSet;
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
+use crate::administration::NodeAdministration;
 use crate::blobs::{Blobs, Overwrite};
 use crate::clock::Clock;
 use crate::failure::Failure;
@@ -85,6 +86,7 @@ pub struct Tenure {
     namer: Namer,
     census: Arc<CensusTaker>,
     reconstruction: Arc<Reconstruction>,
+    administration: NodeAdministration,
 }
 
 impl Tenure {
@@ -121,7 +123,19 @@ impl Tenure {
         let requests = Arc::new(Requests::new(ledger.clone()));
         let layout = settings.default_layout;
         let spare = u32::try_from(layout.code()).expect("a layout has at most 255 chunks");
+        let census = Arc::new(CensusTaker::new(ledger.clone(), Arc::clone(&clock), Arc::clone(&nodes), spare));
+        let reconstruction =
+            Arc::new(Reconstruction::new(ledger.clone(), Arc::clone(&clock), Arc::clone(&nodes), settings.repair));
         Self {
+            administration: NodeAdministration::new(
+                ledger.clone(),
+                Arc::clone(&clock),
+                Arc::clone(&nodes),
+                Arc::clone(&sessions),
+                Arc::clone(&census),
+                Arc::clone(&reconstruction),
+                layout,
+            ),
             blobs: Blobs::new(
                 ledger.clone(),
                 Arc::clone(&clock),
@@ -149,13 +163,8 @@ impl Tenure {
                 Arc::clone(&transactions),
                 layout.cell_size_bytes() as u64,
             ),
-            census: Arc::new(CensusTaker::new(ledger.clone(), Arc::clone(&clock), Arc::clone(&nodes), spare)),
-            reconstruction: Arc::new(Reconstruction::new(
-                ledger.clone(),
-                Arc::clone(&clock),
-                Arc::clone(&nodes),
-                settings.repair,
-            )),
+            census,
+            reconstruction,
             ledger,
             clock,
             settings,
@@ -191,6 +200,11 @@ impl Tenure {
     /// What is missing of segments, and its rebuilding.
     pub fn reconstruction(&self) -> &Arc<Reconstruction> {
         &self.reconstruction
+    }
+
+    /// What an administrator has nodes do.
+    pub fn administration(&self) -> &NodeAdministration {
+        &self.administration
     }
 
     async fn watch_sessions(self: Arc<Self>, stop: CancellationToken) {

@@ -106,6 +106,8 @@ impl Node {
             devices: vec![device],
             state: wire::NodeState::Active,
             intended_state: wire::NodeState::Active,
+            maintenance: None,
+            drained_from_bytes: 0,
         }))
     }
 

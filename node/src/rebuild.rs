@@ -1,4 +1,4 @@
-//! Makes a chunk of a sealed segment from the others, when its own node is gone.
+//! Makes a chunk of a sealed segment: from the others when its own node is gone, from itself when it is to be moved.
 
 mod pace;
 mod source;
@@ -34,6 +34,8 @@ pub(crate) struct Rebuild {
     pub(crate) chunks: Vec<records::Chunk>,
     /// The one to make.
     pub(crate) chunk_index: u8,
+    /// Where it is now, if it can be read and is to be moved.
+    pub(crate) original: Option<Source>,
     /// Where others are, in the order in which they are to be read from.
     pub(crate) sources: Vec<Source>,
     /// How much may be read in a second; 0 for as much as goes.
@@ -136,6 +138,9 @@ impl Rebuild {
 
     /// The chunk's cells of some rows, and how much was read for them.
     async fn read(&self, coder: &Coder, piece: Piece) -> Result<(Vec<Frame>, u64), RebuildError> {
+        if let Some(copied) = self.copy(&piece).await {
+            return Ok(copied);
+        }
         let needed = self.layout.data_cells(piece.row_length);
         loop {
             let has_cell = |source: &&Source| self.layout.cell_length(piece.row_length, source.chunk()) > 0;
@@ -151,6 +156,15 @@ impl Rebuild {
                 return Ok(self.frames(coder, &piece, &chosen, &cells));
             }
         }
+    }
+
+    /// The chunk's cells of some rows from where it is now. `None`: they are to be made from others.
+    async fn copy(&self, piece: &Piece) -> Option<(Vec<Frame>, u64)> {
+        let original = self.original.as_ref().filter(|original| original.failure().is_none())?;
+        let cells = original.read(self, &piece.rows, piece.row_length).await?;
+        let read_bytes = cells.iter().map(|cell| cell.len() as u64).sum();
+        let frame = |(row, cell): (&u64, &Bytes)| Frame::from_payload(&self.cell_id(*row, self.chunk_index), cell);
+        Some((piece.rows.iter().zip(&cells).map(frame).collect(), read_bytes))
     }
 
     fn frames(&self, coder: &Coder, piece: &Piece, chosen: &[&Source], cells: &[Vec<Bytes>]) -> (Vec<Frame>, u64) {
@@ -171,7 +185,11 @@ impl Rebuild {
     }
 
     fn too_few(&self) -> RebuildError {
-        let failed = self.sources.iter().filter_map(|source| source.failure().map(|why| (source.chunk(), why)));
+        let failed = self
+            .original
+            .iter()
+            .chain(&self.sources)
+            .filter_map(|source| source.failure().map(|why| (source.chunk(), why)));
         let failures: Vec<String> = failed.map(|(chunk, why)| format!("chunk {chunk}: {why}")).collect();
         let failures = if failures.is_empty() { "no more are named".to_owned() } else { failures.join(", ") };
         RebuildError::TooFewSources { failures }

@@ -77,7 +77,11 @@ impl Registration {
 
     /// Announces a clean stop to the master that knows the node. Failing that, its silence tells the same, later.
     pub(crate) async fn leave(&mut self) {
-        let request = wire::LeaveRequest { node: self.node.id().to_wire(), boot: self.node.admission.boot().to_wire() };
+        let request = wire::LeaveRequest {
+            node: self.node.id().to_wire(),
+            boot: self.node.admission.boot().to_wire(),
+            maintenance_ms: 0,
+        };
         let leave = async {
             let mut master = connect(self.ring.current()).await?;
             master.leave(request).await.map_err(|status| status.to_string())

@@ -128,6 +128,8 @@ refusals! {
     /// Too few nodes serve writes; `missing` names those that do not.
     TooFewNodes(needed, serving, missing) = "TOO_FEW_NODES", Unavailable,
         "{serving} nodes serve writes, the layout needs {needed} (not serving: {missing})";
+    /// This cannot be done to a node as things are; says why, and what comes first.
+    NodeRefused(why) = "NODE_REFUSED", FailedPrecondition, "{why}";
     /// The nodes that serve have no room.
     NoSpace(what) = "NO_SPACE", ResourceExhausted, "no space left: {what}";
 

@@ -75,6 +75,31 @@ pub struct NodeStatus {
     pub locality: serde_json::Value,
 }
 
+/// One of `cairn node list --json`.
+#[derive(Debug, Clone, Deserialize)]
+pub struct ListedNode {
+    /// `node-1`.
+    pub name: String,
+    /// UUID.
+    pub id: String,
+    /// `active`, `drained`, `dead`, ...
+    pub state: String,
+    /// What an administrator wants of it.
+    pub intended: String,
+    /// Bytes stored.
+    pub used_bytes: u64,
+    /// Bytes it may store.
+    pub limit_bytes: u64,
+    /// Chunks that records name there.
+    pub chunks: u64,
+    /// Their bytes.
+    pub chunk_bytes: u64,
+    /// Chunks that it counts itself.
+    pub stored_chunks: u64,
+    /// Writes under way that may be committed there.
+    pub open_writes: u64,
+}
+
 /// `cairn stat KEY --json`.
 #[derive(Debug, Clone, Deserialize)]
 pub struct KeyStatus {

@@ -42,6 +42,7 @@ impl From<&ClientError> for ExitStatus {
             ClientError::Unreachable { .. } => Self::Unreachable,
             ClientError::Unavailable { .. }
             | ClientError::TooFewNodes { .. }
+            | ClientError::NodeRefused { .. }
             | ClientError::TargetsLost { .. }
             | ClientError::TooFewChunks { .. } => Self::NotReady,
             ClientError::KeyExists { .. } => Self::Exists,

@@ -74,9 +74,33 @@ pub(crate) enum Failure {
     /// A cluster of `cairn dev`.
     #[error(transparent)]
     Dev(#[from] DevFailure),
+    /// A node is not found by what it was called.
+    #[error(transparent)]
+    UnknownNode(#[from] UnknownNode),
     /// The cluster did not become ready.
     #[error("not ready: {0}")]
     NotReady(String),
+}
+
+/// Why a text names no node.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum UnknownNode {
+    /// There is none.
+    #[error("no node {text:?}; there are: {known}")]
+    None {
+        /// What was asked for.
+        text: String,
+        /// Names of those there are.
+        known: String,
+    },
+    /// There are several.
+    #[error("several nodes are called {text:?}; name one by its id: {ids}")]
+    Several {
+        /// What was asked for.
+        text: String,
+        /// Their ids.
+        ids: String,
+    },
 }
 
 impl Failure {
@@ -90,7 +114,9 @@ impl Failure {
             | Self::Key(_)
             | Self::NoFileName(_)
             | Self::NoKeyForStandardInput
+            | Self::UnknownNode(UnknownNode::Several { .. })
             | Self::Logging(_) => ExitStatus::Usage,
+            Self::UnknownNode(UnknownNode::None { .. }) => ExitStatus::NotFound,
             Self::NotReady(_) => ExitStatus::NotReady,
             Self::Mount(error) => error.exit_status(),
             Self::Dev(error) => error.exit_status(),

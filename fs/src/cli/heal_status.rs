@@ -32,6 +32,10 @@ struct HealStatus {
     rebuilt_chunks: u64,
     rebuilt_bytes: u64,
     read_bytes: u64,
+    /// Segments that miss nothing and have a chunk on a node that is to be emptied.
+    moving: u64,
+    moving_bytes: u64,
+    moved_chunks: u64,
     items: Vec<Item>,
 }
 
@@ -43,6 +47,7 @@ struct Item {
     cells: u64,
     total_cells: u64,
     spare_chunks: i64,
+    moved: bool,
 }
 
 impl StatusArguments {
@@ -59,10 +64,13 @@ impl From<GetHealStatusResponse> for HealStatus {
             pending: answer.pending,
             pending_bytes: answer.pending_bytes,
             rate_bytes_per_s: answer.rate_bytes_per_s,
-            eta_s: answer.pending_bytes.checked_div(answer.rate_bytes_per_s),
+            eta_s: (answer.pending_bytes + answer.moving_bytes).checked_div(answer.rate_bytes_per_s),
             rebuilt_chunks: answer.rebuilt_chunks,
             rebuilt_bytes: answer.rebuilt_bytes,
             read_bytes: answer.read_bytes,
+            moving: answer.moving,
+            moving_bytes: answer.moving_bytes,
+            moved_chunks: answer.moved_chunks,
             items: answer.items.into_iter().map(Item::from).collect(),
         }
     }
@@ -77,6 +85,7 @@ impl From<HealItem> for Item {
             cells: item.cells,
             total_cells: item.total_cells,
             spare_chunks: item.spare_chunks,
+            moved: item.moved,
         }
     }
 }
@@ -95,6 +104,10 @@ impl HealStatus {
         }];
         let (bytes, read) = (ByteSize::b(self.rebuilt_bytes), ByteSize::b(self.read_bytes));
         lines.push(format!("Rebuilt   {} chunks, {bytes}, for {read} read", self.rebuilt_chunks));
+        if self.moving > 0 || self.moved_chunks > 0 {
+            let left = ByteSize::b(self.moving_bytes);
+            lines.push(format!("Moving    {} segments, {left}   moved {} chunks", self.moving, self.moved_chunks));
+        }
         if !self.items.is_empty() {
             lines.push(String::new());
             lines.push(self.table());
@@ -128,6 +141,9 @@ mod tests {
             rebuilt_chunks: 7,
             rebuilt_bytes: 70,
             read_bytes: 280,
+            moving: 2,
+            moving_bytes: 0,
+            moved_chunks: 4,
             items: vec![HealItem {
                 segment: SegmentId::from_bytes([1; 16]).to_wire(),
                 chunk_index: 2,
@@ -135,6 +151,7 @@ mod tests {
                 cells: 10,
                 total_cells: 40,
                 spare_chunks: 1,
+                moved: false,
             }],
         })
     }
@@ -143,9 +160,9 @@ mod tests {
     fn the_fields_that_programs_read_are_these() {
         let expected = concat!(
             r#"{"pending":3,"pending_bytes":314572800,"rate_bytes_per_s":104857600,"eta_s":3,"#,
-            r#""rebuilt_chunks":7,"rebuilt_bytes":70,"read_bytes":280,"items":["#,
+            r#""rebuilt_chunks":7,"rebuilt_bytes":70,"read_bytes":280,"moving":2,"moving_bytes":0,"moved_chunks":4,"items":["#,
             r#"{"segment":"01010101-0101-0101-0101-010101010101","chunk":2,"node":"node-7","cells":10,"total_cells":40,"#,
-            r#""spare_chunks":1}]}"#
+            r#""spare_chunks":1,"moved":false}]}"#
         );
         assert_eq!(serde_json::to_string(&status()).unwrap(), expected);
     }
@@ -153,7 +170,7 @@ mod tests {
     #[test]
     fn people_see_how_long_it_takes() {
         let shown = status().text();
-        for part in ["3 segments", "300.0 MiB", "100.0 MiB/s", "time left 3s", "node-7"] {
+        for part in ["3 segments", "300.0 MiB", "100.0 MiB/s", "time left 3s", "node-7", "moved 4 chunks"] {
             assert!(shown.contains(part), "{part} is not in {shown}");
         }
         let idle = HealStatus::from(GetHealStatusResponse::default()).text();

@@ -1,18 +1,27 @@
 use std::path::PathBuf;
 
-use clap::Args;
+use clap::{Args, Subcommand};
 
 use super::daemon::prepare_process;
 use super::logging::LogArguments;
+use super::node_drain::DrainArguments;
+use super::node_list::ListArguments;
+use super::node_maintenance::MaintenanceArguments;
+use super::node_remove::RemoveArguments;
+use super::node_undrain::UndrainArguments;
 use super::shutdown::StopSignals;
 use super::{ExitStatus, Failure, config_file};
 
-/// `cairn node`: runs a storage node.
+/// `cairn node`: runs a storage node, or says what is to become of nodes.
 #[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 pub(crate) struct NodeArguments {
+    #[command(subcommand)]
+    command: Option<NodeCommand>,
+
     /// Configuration file
-    #[arg(long, value_name = "FILE")]
-    config: PathBuf,
+    #[arg(long, value_name = "FILE", required = true)]
+    config: Option<PathBuf>,
 
     /// Listen outside loopback although nothing is encrypted or authenticated
     #[arg(long)]
@@ -22,14 +31,52 @@ pub(crate) struct NodeArguments {
     log: LogArguments,
 }
 
+#[derive(Debug, Subcommand)]
+enum NodeCommand {
+    /// List the nodes, what lies on each and what they wait for
+    List(ListArguments),
+    /// Move every chunk of a node to others
+    Drain(DrainArguments),
+    /// Return a node to service: ends draining and maintenance
+    Undrain(UndrainArguments),
+    /// Announce that a node may be away for a while
+    Maintenance(MaintenanceArguments),
+    /// Take a node out of the cluster for ever
+    Remove(RemoveArguments),
+}
+
 impl NodeArguments {
     pub(crate) fn subject(&self) -> String {
-        format!("node {}", self.config.display())
+        match (&self.command, &self.config) {
+            (Some(NodeCommand::List(_)), _) => "node list".to_owned(),
+            (Some(NodeCommand::Drain(drain)), _) => drain.subject(),
+            (Some(NodeCommand::Undrain(undrain)), _) => undrain.subject(),
+            (Some(NodeCommand::Maintenance(maintenance)), _) => maintenance.subject(),
+            (Some(NodeCommand::Remove(remove)), _) => remove.subject(),
+            (None, Some(config)) => format!("node {}", config.display()),
+            (None, None) => "node".to_owned(),
+        }
+    }
+
+    /// Whether it is to run a node.
+    pub(crate) fn is_daemon(&self) -> bool {
+        self.command.is_none()
     }
 
     pub(crate) async fn run(self) -> Result<ExitStatus, Failure> {
+        match self.command {
+            Some(NodeCommand::List(list)) => list.run().await,
+            Some(NodeCommand::Drain(drain)) => drain.run().await,
+            Some(NodeCommand::Undrain(undrain)) => undrain.run().await,
+            Some(NodeCommand::Maintenance(maintenance)) => maintenance.run().await,
+            Some(NodeCommand::Remove(remove)) => remove.run().await,
+            None => self.run_daemon().await,
+        }
+    }
+
+    async fn run_daemon(self) -> Result<ExitStatus, Failure> {
         prepare_process()?;
-        let mut config: cairn_node::Config = config_file::load(&self.config)?;
+        let mut config: cairn_node::Config = config_file::load(&self.config.ok_or(Failure::NoConfig)?)?;
         config.insecure |= self.insecure;
         self.log.install()?;
         let signals = StopSignals::listen()?;

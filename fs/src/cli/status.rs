@@ -119,7 +119,7 @@ impl From<NodeInfo> for NodeLine {
 }
 
 /// In the order of their names, `node-2` before `node-10`.
-fn by_name<T>(lines: impl Iterator<Item = T>, name: impl Fn(&T) -> &str) -> Vec<T> {
+pub(super) fn by_name<T>(lines: impl Iterator<Item = T>, name: impl Fn(&T) -> &str) -> Vec<T> {
     let mut lines: Vec<T> = lines.collect();
     lines.sort_by(|one, other| numbered(name(one)).cmp(&numbered(name(other))));
     lines
@@ -136,11 +136,11 @@ fn layout_text(layout: Layout) -> String {
 }
 
 /// `region=a,rack=r3`, widest first.
-fn locality(labels: &[Label]) -> String {
+pub(super) fn locality(labels: &[Label]) -> String {
     labels.iter().map(|label| format!("{}={}", label.key, label.value)).collect::<Vec<_>>().join(",")
 }
 
-fn node_state(state: NodeState) -> &'static str {
+pub(super) fn node_state(state: NodeState) -> &'static str {
     match state {
         NodeState::Unspecified => "unknown",
         NodeState::Active => "active",
@@ -153,7 +153,7 @@ fn node_state(state: NodeState) -> &'static str {
     }
 }
 
-fn size(bytes: u64) -> String {
+pub(super) fn size(bytes: u64) -> String {
     ByteSize::b(bytes).display().iec().to_string()
 }
 

@@ -27,9 +27,11 @@ impl ChunkState {
             _ if chunk.cells == 0 => Self::Empty,
             (None, _) => Self::Missing,
             (Some(_), None | Some(NodeState::Removed | NodeState::Unspecified)) => Self::Lost,
-            (Some(_), Some(NodeState::Dead | NodeState::Maintenance)) => Self::Down,
+            (Some(_), Some(NodeState::Dead)) => Self::Down,
             (Some(_), Some(NodeState::Suspect)) => Self::Suspect,
-            (Some(_), Some(NodeState::Active | NodeState::ReadOnly | NodeState::Draining)) => Self::Ok,
+            (Some(_), Some(NodeState::Active | NodeState::ReadOnly | NodeState::Maintenance | NodeState::Draining)) => {
+                Self::Ok
+            }
         }
     }
 

@@ -138,6 +138,12 @@ pub enum ClientError {
         /// What is wrong with it.
         why: String,
     },
+    /// This cannot be done to a node as things are.
+    #[error("{why}")]
+    NodeRefused {
+        /// Why, and what comes first.
+        why: String,
+    },
     /// A master refuses, for a reason that has no meaning of its own here.
     #[error("cannot {what}: {why}")]
     Refused {
@@ -185,6 +191,7 @@ impl ClientError {
             Refusal::InvalidLayout { why } => Self::InvalidLayout { why },
             Refusal::InvalidRequest { why } => Self::InvalidRequest { why },
             Refusal::TooFewNodes { needed, serving, missing } => Self::TooFewNodes { needed, serving, missing },
+            Refusal::NodeRefused { why } => Self::NodeRefused { why },
             Refusal::NoSpace { what } => Self::NoSpace { why: what },
             Refusal::OutcomeUnknown { why } => Self::OutcomeUnknown { what, why },
             Refusal::SessionExpired { session } => match session.parse() {

@@ -51,6 +51,7 @@ fn of_store(error: &ClientError) -> Errno {
         | ClientError::TooFewChunks { .. }
         | ClientError::Corrupt { .. }
         | ClientError::SessionLost { .. }
+        | ClientError::NodeRefused { .. }
         | ClientError::Refused { .. }
         | ClientError::Protocol { .. } => Errno::EIO,
     }

@@ -1,22 +1,21 @@
-//! Rebuilds chunks whose nodes are gone.
+//! Rebuilds chunks whose nodes are gone, and moves those whose nodes are to be emptied.
 
 mod damage;
 mod planning;
 mod queue;
 mod rate;
 mod status;
+mod survey;
 #[cfg(test)]
 mod tests;
 mod work;
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use cairn_proto::ids::SegmentId;
-use cairn_proto::records::ChunkPlace;
-use cairn_proto::{Refusal, wire};
+use cairn_proto::wire;
 use parking_lot::Mutex;
 use tokio::task::JoinSet;
 use tokio::time::MissedTickBehavior;
@@ -26,19 +25,22 @@ use damage::Damage;
 pub(super) use planning::begun;
 use queue::RepairQueue;
 use status::{RepairItem, RepairStatus};
+use survey::Surveys;
 
 use crate::clock::Clock;
 use crate::failure::{Failure, StateError};
 use crate::keys;
 use crate::ledger::Ledger;
-use crate::nodes::{Nodes, PlaceStanding};
+use crate::nodes::Nodes;
 use crate::scheduler::Score;
-use crate::state::{State, damaged, decode_segment};
+use crate::state::{State, damaged};
 
 /// Time from one look at nodes and records to the next.
 const ROUND_INTERVAL: Duration = Duration::from_millis(500);
-/// Chunks that are rebuilt at a time.
+/// Chunks that are rebuilt or moved at a time.
 const REBUILDINGS_LIMIT: usize = 8;
+/// Of those, segments that miss nothing: what goes missing meanwhile is not to wait for a move to end.
+const MOVES_LIMIT: usize = REBUILDINGS_LIMIT / 2;
 /// Records of holes that one round looks at.
 const RECORDS_PER_ROUND: usize = 1024;
 
@@ -54,7 +56,8 @@ pub struct RepairSettings {
 }
 
 /// The reconstruction of one election. The queue is in memory: whatever is missing is seen in the segments' records, which
-/// are surveyed at an election and whenever the standing of a node changes; holes that commits leave are on record.
+/// are surveyed at an election and whenever the standing of a node changes, and for as long as a node is to be emptied;
+/// holes that commits leave are on record.
 pub struct Reconstruction {
     ledger: Ledger,
     clock: Arc<dyn Clock>,
@@ -62,26 +65,25 @@ pub struct Reconstruction {
     settings: RepairSettings,
     queue: Mutex<RepairQueue>,
     status: RepairStatus,
+    surveys: Mutex<Surveys>,
 }
 
 /// Where the rounds are.
 struct Rounds {
-    /// As they were at the last survey.
-    standings: Option<Vec<(ChunkPlace, PlaceStanding)>>,
     records_from: Bytes,
 }
 
 impl Default for Rounds {
     fn default() -> Self {
-        Self { standings: None, records_from: Bytes::from_static(keys::REPAIRS) }
+        Self { records_from: Bytes::from_static(keys::REPAIRS) }
     }
 }
 
 impl Reconstruction {
     /// The job of one election.
     pub fn new(ledger: Ledger, clock: Arc<dyn Clock>, nodes: Arc<Nodes>, settings: RepairSettings) -> Self {
-        let (queue, status) = (Mutex::default(), RepairStatus::default());
-        Self { ledger, clock, nodes, settings, queue, status }
+        let (queue, status, surveys) = (Mutex::default(), RepairStatus::default(), Mutex::default());
+        Self { ledger, clock, nodes, settings, queue, status, surveys }
     }
 
     /// Segments that wait for a repair or are being repaired.
@@ -92,21 +94,20 @@ impl Reconstruction {
     /// What is missing, and how its rebuilding goes.
     pub fn report(&self) -> wire::GetHealStatusResponse {
         let items = self.status.items();
-        let left = |item: &RepairItem| {
-            let cells = item.total_cells.saturating_sub(item.cells);
-            item.length_bytes / item.total_cells.max(1) * cells
-        };
-        let (pending, waiting_bytes) = {
-            let queue = self.queue.lock();
-            (queue.pending(), queue.due_bytes())
+        let left_bytes = |moved: bool| -> u64 {
+            items.iter().filter(|item| item.is_move == moved).map(RepairItem::left_bytes).sum()
         };
         let (rebuilt_chunks, rebuilt_bytes) = self.status.rebuilt();
+        let queue = self.queue.lock();
         wire::GetHealStatusResponse {
-            pending: pending as u64,
-            pending_bytes: waiting_bytes + items.iter().map(left).sum::<u64>(),
+            pending: queue.pending() as u64,
+            pending_bytes: queue.due_bytes() + left_bytes(false),
+            moving: queue.moves() as u64,
+            moving_bytes: queue.leaving_bytes() + left_bytes(true),
             rate_bytes_per_s: self.status.bytes_per_second(self.clock.now()),
             rebuilt_chunks,
             rebuilt_bytes,
+            moved_chunks: self.status.moved(),
             read_bytes: self.status.read_bytes(),
             items: items.into_iter().map(wire::HealItem::from).collect(),
         }
@@ -140,6 +141,7 @@ impl Reconstruction {
     #[cfg(test)]
     pub async fn round(self: &Arc<Self>) -> Result<(), Failure> {
         let mut rounds = Rounds::default();
+        *self.surveys.lock() = Surveys::default();
         self.look(&mut rounds).await?;
         while let Some(segment) = self.take() {
             Arc::clone(self).repair(segment).await?;
@@ -148,7 +150,7 @@ impl Reconstruction {
     }
 
     fn take(&self) -> Option<SegmentId> {
-        self.queue.lock().take(self.clock.now())
+        self.queue.lock().take(self.clock.now(), MOVES_LIMIT)
     }
 
     fn note(done: Result<Result<(), Failure>, tokio::task::JoinError>) {
@@ -160,43 +162,13 @@ impl Reconstruction {
         tracing::warn!(error = failed, "a repair broke off; it is tried again");
     }
 
-    /// Finds what is missing: all of it after a change of nodes, otherwise what commits have left.
+    /// Finds what is missing or to be moved: all of it where a survey is due, otherwise what commits have left.
     async fn look(&self, rounds: &mut Rounds) -> Result<(), Failure> {
         let standings = self.nodes.standings(self.settings.grace);
-        let overflowed = {
-            let queue = self.queue.lock();
-            queue.overflowed() && queue.is_empty()
-        };
-        if overflowed || rounds.standings.as_ref() != Some(&standings) {
-            self.survey(standings.clone()).await?;
-            rounds.standings = Some(standings);
+        if self.survey_is_due(&standings) {
+            self.survey(standings).await?;
         }
         rounds.records_from = self.look_at_records(&rounds.records_from)?;
-        Ok(())
-    }
-
-    /// Looks at every segment, apart from the threads that serve requests.
-    async fn survey(&self, standings: Vec<(ChunkPlace, PlaceStanding)>) -> Result<(), Failure> {
-        let view = self.ledger.view()?;
-        let surveyed = tokio::task::spawn_blocking(move || {
-            let standings: HashMap<_, _> = standings.into_iter().collect();
-            let standing = |place| standings.get(&place).copied().unwrap_or(PlaceStanding::Gone);
-            let mut damaged = Vec::new();
-            State(view.as_ref()).each(keys::SEGMENTS, |key, found| {
-                let segment = decode_segment(key, &found.record)?;
-                if let Some(damage) = Damage::of(&segment, standing) {
-                    damaged.push((segment.id, damage));
-                }
-                Ok(())
-            })?;
-            Ok::<_, StateError>(damaged)
-        });
-        let damaged = surveyed.await.map_err(|error| Refusal::NotReady { why: error.to_string() })??;
-        let (mut queue, now) = (self.queue.lock(), self.clock.now());
-        queue.clear();
-        for (segment, damage) in damaged {
-            queue.push(segment, &damage, now);
-        }
         Ok(())
     }
 

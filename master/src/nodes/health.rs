@@ -34,6 +34,8 @@ pub struct Stats {
     pub devices: Vec<Device>,
     /// Why it takes no writes; empty when it does.
     pub refusing_writes: String,
+    /// Sealed chunks there, needed or not.
+    pub sealed_chunks: u64,
 }
 
 impl Health {
@@ -98,7 +100,7 @@ impl Health {
             return Some("not heard yet".to_owned());
         }
         if state != NodeState::Active {
-            return Some(state.as_str_name().trim_start_matches("NODE_STATE_").to_lowercase());
+            return Some(state.as_str_name().trim_start_matches("NODE_STATE_").to_lowercase().replace('_', "-"));
         }
         match &self.stats {
             Some(said) if !said.refusing_writes.is_empty() => Some(said.refusing_writes.clone()),
@@ -122,7 +124,7 @@ mod tests {
     };
 
     fn stats(refusing_writes: &str) -> Stats {
-        Stats { devices: Vec::new(), refusing_writes: refusing_writes.to_owned() }
+        Stats { devices: Vec::new(), refusing_writes: refusing_writes.to_owned(), sealed_chunks: 0 }
     }
 
     #[test]

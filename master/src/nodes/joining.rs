@@ -31,6 +31,12 @@ pub fn decide_join(
     }
     let mut node = checked(joining)?;
     node.intended_state = recorded.map_or(NodeState::Active, |recorded| recorded.intended_state);
+    node.maintenance = recorded.and_then(|recorded| recorded.maintenance);
+    node.drained_from_bytes = recorded.map_or(0, |recorded| recorded.drained_from_bytes);
+    let is_next_life = recorded.is_some_and(|recorded| recorded.boot != node.boot);
+    if is_next_life && node.maintenance.is_some_and(|maintenance| maintenance.until_joined) {
+        (node.intended_state, node.maintenance) = (NodeState::Active, None);
+    }
     node.state = node.intended_state;
     node.devices = Vec::new();
     match recorded {
@@ -80,10 +86,7 @@ mod tests {
             boot: BootId::generate().to_wire(),
             name: "node-1".to_owned(),
             address: "127.0.0.1:7101".to_owned(),
-            locality: Vec::new(),
-            devices: Vec::new(),
-            state: 0,
-            intended_state: 0,
+            ..wire::NodeInfo::default()
         }
     }
 
@@ -138,6 +141,23 @@ mod tests {
         assert_eq!(node.intended_state, NodeState::Draining);
         recorded.intended_state = NodeState::Removed;
         assert!(decide(Some(&recorded), &info).is_err());
+    }
+
+    #[test]
+    fn a_maintenance_for_a_stop_ends_with_the_next_life_and_one_for_a_time_does_not() {
+        let mut info = joining();
+        let mut recorded = registered(&info);
+        recorded.intended_state = NodeState::Maintenance;
+        recorded.maintenance = Some(wire::Maintenance { duration_ms: 9, until_ms: 9, until_joined: true });
+        let same = decide(Some(&recorded), &info).unwrap();
+        let JoinDecision::Register(node) = same else { panic!("its state is not recorded yet: {same:?}") };
+        assert_eq!(node.intended_state, NodeState::Maintenance);
+        info.boot = BootId::generate().to_wire();
+        let Ok(JoinDecision::Register(node)) = decide(Some(&recorded), &info) else { panic!("it is registered") };
+        assert_eq!((node.intended_state, node.maintenance), (NodeState::Active, None));
+        recorded.maintenance = Some(wire::Maintenance { duration_ms: 9, until_ms: 9, until_joined: false });
+        let Ok(JoinDecision::Register(node)) = decide(Some(&recorded), &info) else { panic!("it is registered") };
+        assert_eq!((node.intended_state, node.maintenance), (NodeState::Maintenance, recorded.maintenance));
     }
 
     #[test]

@@ -8,7 +8,7 @@ use cairn_proto::{Refusal, wire};
 use tokio::sync::{Mutex, Notify, watch};
 
 use super::health::NodeTiming;
-use super::{Admissions, JoinDecision, Member, NodeTable, OrderError, Orders, decide_join};
+use super::{Admissions, Intent, JoinDecision, Member, NodeTable, OrderError, Orders, decide_join};
 use crate::clock::Clock;
 use crate::failure::Failure;
 use crate::keys;
@@ -35,10 +35,10 @@ pub struct Nodes {
     pub(super) first_round_done: watch::Sender<bool>,
     /// Asks for a heartbeat before its time.
     pub(super) poke: Notify,
-    transactions: Arc<TransactionTable>,
+    pub(super) transactions: Arc<TransactionTable>,
     admissions: Admissions,
     /// Held while a node's record is changed.
-    writing: Mutex<()>,
+    pub(super) writing: Mutex<()>,
 }
 
 impl Nodes {
@@ -51,7 +51,7 @@ impl Nodes {
         transactions: Arc<TransactionTable>,
         found: Vec<Node>,
     ) -> Self {
-        let table = NodeTable::new(found, clock.now());
+        let table = NodeTable::new(found, clock.now(), clock.unix_ms());
         let first_round_done = watch::Sender::new(false);
         let (poke, writing, admissions) = (Notify::new(), Mutex::new(()), Admissions::default());
         Self { ledger, clock, timing, orders, table, first_round_done, poke, transactions, admissions, writing }
@@ -78,7 +78,7 @@ impl Nodes {
         let id = NodeId::from_wire(&joining.id).map_err(Refusal::from)?;
         loop {
             let recorded = self.recorded(id)?;
-            if recorded.is_none() && self.table.len() >= NODES_LIMIT {
+            if recorded.is_none() && self.registered().count() >= NODES_LIMIT {
                 let why = format!("{NODES_LIMIT} nodes are registered, which is the limit");
                 return Err(Refusal::NotReady { why }.into());
             }
@@ -99,7 +99,7 @@ impl Nodes {
     }
 
     fn joined(&self, node: Node) -> ClusterId {
-        self.table.join(node, self.clock.now());
+        self.table.join(node, self.clock.now(), self.clock.unix_ms());
         self.poke.notify_one();
         self.orders.cluster()
     }
@@ -116,12 +116,16 @@ impl Nodes {
         Ok(())
     }
 
-    /// Takes note that a node stops; one that another life of it has replaced is a success.
-    pub async fn leave(&self, id: NodeId, boot: BootId) -> Result<(), Failure> {
+    /// Takes note that a node stops, perhaps for a planned maintenance; one that another life of it has replaced is a
+    /// success.
+    pub async fn leave(&self, id: NodeId, boot: BootId, maintenance: Option<Duration>) -> Result<(), Failure> {
         if self.table.get(id).is_none_or(|member| member.boot() != boot) {
             return Ok(());
         }
         self.table.update(id, |member| member.health.leaves());
+        if let Some(duration) = maintenance {
+            self.set_intent(id, Intent::Stop { duration }).await?;
+        }
         self.record_state(id).await
     }
 
@@ -146,13 +150,18 @@ impl Nodes {
         }
     }
 
-    fn recorded(&self, id: NodeId) -> Result<Option<Stored<Node>>, Failure> {
+    /// Every node but the removed.
+    fn registered(&self) -> impl Iterator<Item = Member> {
+        self.table.all().into_iter().filter(|member| member.node.intended_state != NodeState::Removed)
+    }
+
+    pub(super) fn recorded(&self, id: NodeId) -> Result<Option<Stored<Node>>, Failure> {
         let view = self.ledger.view()?;
         Ok(State(view.as_ref()).node(id)?)
     }
 
     /// Writes a record if it is still as it was read. `false`: it is not, and a view from now on shows what it is.
-    async fn write(&self, node: &Node, read: Option<&Stored<Node>>) -> Result<bool, Failure> {
+    pub(super) async fn write(&self, node: &Node, read: Option<&Stored<Node>>) -> Result<bool, Failure> {
         let plan = |session: &mut StoreSession| {
             let unchanged = State(session).node(node.id)?.as_ref() == read;
             if unchanged {
@@ -167,7 +176,7 @@ impl Nodes {
     pub fn candidates(&self) -> (Vec<Candidate>, Vec<String>) {
         let now = self.clock.now();
         let (mut candidates, mut missing) = (Vec::new(), Vec::new());
-        for member in self.table.all() {
+        for member in self.registered() {
             let reserved = self.transactions.reserved_bytes(member.node.id);
             match member.candidate(reserved, now, &self.timing) {
                 Ok(candidate) => candidates.push(candidate),
@@ -188,9 +197,9 @@ impl Nodes {
         Some(member.info(self.transactions.reserved_bytes(id), self.clock.now(), &self.timing))
     }
 
-    /// Every node as clients and people see it.
+    /// Every node but the removed, as clients and people see it.
     pub fn infos(&self) -> Vec<wire::NodeInfo> {
-        self.table.all().iter().filter_map(|member| self.info(member.node.id)).collect()
+        self.registered().filter_map(|member| self.info(member.node.id)).collect()
     }
 
     /// Every registered node and what it is now.
@@ -206,9 +215,7 @@ impl Nodes {
     /// Room for the chunks of new segments: on each node that takes them, what is free and the limit.
     pub fn rooms(&self) -> (Vec<u64>, Vec<u64>) {
         let free = self.candidates().0.iter().map(|candidate| candidate.free_bytes).collect();
-        let members = self.table.all();
-        let registered = members.iter().filter(|member| member.node.intended_state != NodeState::Removed);
-        (free, registered.map(|member| member.room().0).collect())
+        (free, self.registered().map(|member| member.room().0).collect())
     }
 
     /// Whether orders may be sent to a node now.

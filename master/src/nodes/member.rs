@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use cairn_proto::ids::BootId;
 use cairn_proto::records::{ChunkPlace, Node};
 use cairn_proto::wire::{self, NodeState};
@@ -16,12 +18,30 @@ pub struct Member {
     pub node: Node,
     /// What heartbeats say.
     pub health: Health,
+    /// When its maintenance is over, by the monotonic clock of this master.
+    pub maintenance_ends: Option<Instant>,
 }
 
 impl Member {
+    /// A node as its record is read or written at `now`, when the wall clock says `unix_ms`.
+    pub fn new(node: Node, health: Health, now: Instant, unix_ms: u64) -> Self {
+        let maintenance_ends = node.maintenance.map(|maintenance| now + rest(&maintenance, unix_ms));
+        Self { node, health, maintenance_ends }
+    }
+
     /// What the node is now.
     pub fn state(&self, now: Instant, timing: &NodeTiming) -> NodeState {
-        self.health.state(self.node.intended_state, now, timing)
+        self.health.state(self.intended(now), now, timing)
+    }
+
+    /// What it is to be now: a maintenance that is over binds nobody, although its record still stands.
+    pub fn intended(&self, now: Instant) -> NodeState {
+        if self.maintenance_is_over(now) { NodeState::Active } else { self.node.intended_state }
+    }
+
+    /// Whether its record tells of a maintenance that is over.
+    pub fn maintenance_is_over(&self, now: Instant) -> bool {
+        self.node.intended_state == NodeState::Maintenance && self.maintenance_ends.is_none_or(|ends| ends <= now)
     }
 
     /// The node as clients and people see it.
@@ -88,5 +108,24 @@ impl Member {
     /// The life of its process.
     pub fn boot(&self) -> BootId {
         self.node.boot
+    }
+}
+
+/// What is left of a maintenance for a master that learns of it now. A wall clock that is wrong ends it early, or has it
+/// last as long again at most.
+fn rest(maintenance: &wire::Maintenance, unix_ms: u64) -> Duration {
+    Duration::from_millis(maintenance.until_ms.saturating_sub(unix_ms).min(maintenance.duration_ms))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::rest;
+    use cairn_proto::wire::Maintenance;
+
+    #[test]
+    fn a_maintenance_lasts_no_longer_than_it_was_asked_for_whatever_the_wall_clock_says() {
+        let maintenance = Maintenance { duration_ms: 600, until_ms: 10_600, until_joined: false };
+        let rest_at = |unix_ms| rest(&maintenance, unix_ms).as_millis();
+        assert_eq!([10_000, 10_500, 10_600, 99_999, 0].map(rest_at), [600, 100, 0, 0, 600]);
     }
 }

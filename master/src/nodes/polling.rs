@@ -105,6 +105,11 @@ impl Nodes {
     pub(super) async fn record_changes(&self) {
         let now = self.clock.now();
         for member in self.table.all() {
+            if member.maintenance_is_over(now)
+                && let Err(error) = self.end_maintenance(member.node.id).await
+            {
+                tracing::warn!(node = %member.node.name, %error, "cannot record the end of a maintenance");
+            }
             if member.state(now, &self.timing) != member.node.state
                 && let Err(error) = self.record_state(member.node.id).await
             {
@@ -120,5 +125,6 @@ fn checked(node: &Node, answer: wire::GetStatsResponse) -> Result<(BootId, Stats
         return Err("another node, or another life of its data, answers there".to_owned());
     }
     let boot = BootId::from_wire(&info.boot).map_err(|error| error.to_string())?;
-    Ok((boot, Stats { devices: info.devices, refusing_writes: answer.refusing_writes }))
+    let wire::GetStatsResponse { sealed_chunks, refusing_writes, .. } = answer;
+    Ok((boot, Stats { devices: info.devices, refusing_writes, sealed_chunks }))
 }

@@ -10,22 +10,37 @@ use super::Nodes;
 pub enum PlaceStanding {
     /// It can be read, or soon again.
     Present,
+    /// It can be read, and its node is to be emptied.
+    Leaving,
+    /// Its node is dead in a planned maintenance.
+    Excused,
     /// Its node is dead, and may come back.
     Away,
     /// Its node is dead for longer than the grace, removed, or has lost that life of its data.
     Gone,
 }
 
+impl PlaceStanding {
+    /// Whether what lies there can be read.
+    pub fn is_readable(self) -> bool {
+        matches!(self, Self::Present | Self::Leaving)
+    }
+}
+
 impl Nodes {
-    /// What has become of a place, when a dead node may be away for `grace`.
+    /// What has become of a place, when a dead node may be away for `grace`. Nobody waits for a node that was to be
+    /// emptied, and a maintenance stands for the grace as long as it lasts.
     pub fn standing(&self, place: ChunkPlace, grace: Duration) -> PlaceStanding {
         let current = |member: &super::Member| member.node.incarnation == place.incarnation;
         let Some(member) = self.table.get(place.node).filter(current) else { return PlaceStanding::Gone };
         let now = self.clock.now();
         match member.state(now, &self.timing) {
             NodeState::Removed => PlaceStanding::Gone,
+            NodeState::Dead if member.intended(now) == NodeState::Draining => PlaceStanding::Gone,
+            NodeState::Dead if member.intended(now) == NodeState::Maintenance => PlaceStanding::Excused,
             NodeState::Dead if member.health.silence(now) >= self.timing.dead + grace => PlaceStanding::Gone,
             NodeState::Dead => PlaceStanding::Away,
+            _ if member.intended(now) == NodeState::Draining => PlaceStanding::Leaving,
             _ => PlaceStanding::Present,
         }
     }

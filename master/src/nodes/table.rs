@@ -13,19 +13,32 @@ use super::member::Member;
 pub struct NodeTable(Mutex<BTreeMap<NodeId, Member>>);
 
 impl NodeTable {
-    /// The nodes found at an election, each with the benefit of the doubt from now on.
-    pub fn new(nodes: impl IntoIterator<Item = Node>, now: Instant) -> Self {
-        let member = |node: Node| (node.id, Member { node, health: Health::new(now) });
+    /// The nodes found at an election, each with the benefit of the doubt from now on. The wall clock says `unix_ms`.
+    pub fn new(nodes: impl IntoIterator<Item = Node>, now: Instant, unix_ms: u64) -> Self {
+        let member = |node: Node| (node.id, Member::new(node, Health::new(now), now, unix_ms));
         Self(Mutex::new(nodes.into_iter().map(member).collect()))
     }
 
     /// A node that has just joined: what is known of an earlier life of it is forgotten. One that was heard in this life
     /// already stays what it is, for writes are placed on it.
-    pub fn join(&self, node: Node, now: Instant) {
+    pub fn join(&self, node: Node, now: Instant, unix_ms: u64) {
         let mut members = self.0.lock();
-        let heard = members.get(&node.id).filter(|known| known.is_same_life(&node));
+        let known = members.get(&node.id);
+        let heard = known.filter(|known| known.is_same_life(&node));
         let health = heard.map_or_else(|| Health::new(now), |known| known.health.clone().joins_again(now));
-        members.insert(node.id, Member { node, health });
+        let counted = known.filter(|known| known.node.maintenance == node.maintenance);
+        let maintenance_ends = counted.and_then(|known| known.maintenance_ends);
+        let mut member = Member::new(node, health, now, unix_ms);
+        member.maintenance_ends = maintenance_ends.or(member.maintenance_ends);
+        members.insert(member.node.id, member);
+    }
+
+    /// What a node is to be from now on is as this record says.
+    pub fn intend(&self, node: Node, now: Instant, unix_ms: u64) {
+        self.update(node.id, |member| {
+            let node = Node { boot: member.node.boot, state: member.node.state, ..node };
+            *member = Member::new(node, member.health.clone(), now, unix_ms);
+        });
     }
 
     /// A registered node.
@@ -45,7 +58,7 @@ impl NodeTable {
         }
     }
 
-    /// Registered nodes.
+    /// Registered nodes, and those that were removed.
     pub fn len(&self) -> usize {
         self.0.lock().len()
     }

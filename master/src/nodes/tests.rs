@@ -49,14 +49,14 @@ async fn the_record_changes_only_when_the_node_does() {
 async fn a_node_that_leaves_is_suspect_until_its_next_life_joins() {
     let world = World::new(3).await;
     let boot = world.nodes.with(1, |node| node.boot);
-    world.tenure.nodes().leave(id(1), boot).await.unwrap();
+    world.tenure.nodes().leave(id(1), boot, None).await.unwrap();
     world.hear_nodes().await;
     assert_eq!(recorded(&world, 1).0, NodeState::Suspect);
     world.nodes.with(1, |node| node.boot = cairn_proto::ids::BootId::generate());
     world.tenure.nodes().join(None, world.nodes.info(1)).await.unwrap();
     world.hear_nodes().await;
     assert_eq!(recorded(&world, 1).0, NodeState::Active);
-    world.tenure.nodes().leave(id(1), boot).await.unwrap();
+    world.tenure.nodes().leave(id(1), boot, None).await.unwrap();
     assert_eq!(recorded(&world, 1).0, NodeState::Active, "an earlier life cannot leave for it");
 }
 

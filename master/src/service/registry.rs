@@ -1,4 +1,5 @@
 use std::sync::Arc;
+use std::time::Duration;
 
 use cairn_proto::ids::{BootId, ClusterId, NodeId};
 use cairn_proto::wire::registry_server::{Registry, RegistryServer};
@@ -43,8 +44,9 @@ impl Registry for RegistryService {
         let request = request.into_inner();
         let node = NodeId::from_wire(&request.node).map_err(Refusal::from)?;
         let boot = BootId::from_wire(&request.boot).map_err(Refusal::from)?;
+        let maintenance = (request.maintenance_ms > 0).then(|| Duration::from_millis(request.maintenance_ms));
         let change = move |tenure: Arc<crate::tenure::Tenure>| async move {
-            tenure.nodes().leave(node, boot).await?;
+            tenure.nodes().leave(node, boot, maintenance).await?;
             Ok(wire::LeaveResponse {})
         };
         self.0.change(change).await

@@ -3,9 +3,11 @@ use std::collections::{BTreeMap, HashMap};
 use cairn_proto::ids::{IncarnationId, NodeId};
 use cairn_proto::records::{Blob, BlobState, Segment};
 
+use super::Holdings;
 use crate::failure::StateError;
 use crate::keys;
-use crate::state::{State, decode_blob};
+use crate::records::RepairRecord;
+use crate::state::{State, decode, decode_blob, decode_segment};
 
 /// The nodes whose chunks count, each with the current life of its data.
 pub type Lives = HashMap<NodeId, IncarnationId>;
@@ -23,6 +25,8 @@ pub struct Census {
     pub lost_blobs: u64,
     /// Segments queued for repair.
     pub pending_repairs: u64,
+    /// What lies where.
+    pub holdings: Holdings,
 }
 
 /// Counts everything in a view. An empty blob can lose as many chunks as `spare_when_empty` says.
@@ -32,8 +36,14 @@ pub fn take_census(state: &State<'_>, lives: &Lives, spare_when_empty: u32) -> R
         census.keys += 1;
         Ok(())
     })?;
-    state.each(keys::REPAIRS, |_, _| {
-        census.pending_repairs += 1;
+    state.each(keys::REPAIRS, |key, found| {
+        // One that names no missing chunk is of a chunk being moved.
+        let record: RepairRecord = decode(key, &found.record)?;
+        census.pending_repairs += u64::from(!record.chunks.is_empty());
+        Ok(())
+    })?;
+    state.each(keys::SEGMENTS, |key, found| {
+        census.holdings.add(&decode_segment(key, &found.record)?);
         Ok(())
     })?;
     state.each(keys::BLOBS, |key, found| {

@@ -205,6 +205,12 @@ impl TransactionTable {
         self.0.lock().reserved.get(&node).copied().unwrap_or(0)
     }
 
+    /// Open transactions with a place on a node.
+    pub fn count_at(&self, node: NodeId) -> usize {
+        let tables = self.0.lock();
+        tables.open.values().filter(|open| open.places.iter().any(|place| place.node == node)).count()
+    }
+
     /// Open transactions.
     pub fn len(&self) -> usize {
         self.0.lock().open.len()

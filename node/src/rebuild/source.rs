@@ -15,7 +15,7 @@ use super::Rebuild;
 /// A node that sends nothing for this long is given up.
 const STALL: Duration = Duration::from_secs(5);
 
-/// Another chunk of the segment, at its node. Once it failed it is not asked again.
+/// A chunk of the segment, at its node. Once it failed it is not asked again.
 pub(crate) struct Source {
     chunk: u8,
     client: ChunksClient<Channel>,

@@ -18,20 +18,25 @@ impl TryFrom<wire::RebuildChunkRequest> for Rebuild {
         if chunk.cells == 0 || segment.length_bytes > layout.largest_length_bytes() {
             return Err(invalid("a chunk without cells, or a segment longer than its layout can be"));
         }
-        let source = |source: wire::RebuildSource| {
+        let source = |source: &wire::RebuildSource| {
             let index = chunk_index(source.chunk_index)?;
-            let known = segment.chunks.get(usize::from(index)).is_some_and(|chunk| chunk.cells > 0);
-            if index == rebuilt || !known {
+            if segment.chunks.get(usize::from(index)).is_none_or(|chunk| chunk.cells == 0) {
                 return Err(invalid(format!("chunk {index} is no source")));
             }
             Source::at(index, &source.address).map_err(|error| invalid(error.to_string()))
         };
+        let is_original = |source: &&wire::RebuildSource| source.chunk_index == request.chunk_index;
+        let (original, others): (Vec<_>, Vec<_>) = request.sources.iter().partition(is_original);
+        if original.len() > 1 {
+            return Err(invalid("a chunk is moved from one place"));
+        }
         Ok(Self {
             segment: segment.id,
             layout,
             length_bytes: segment.length_bytes,
             chunk_index: rebuilt,
-            sources: request.sources.into_iter().map(source).collect::<Result<_, _>>()?,
+            original: original.into_iter().map(source).next().transpose()?,
+            sources: others.into_iter().map(source).collect::<Result<_, _>>()?,
             bytes_per_second: request.bytes_per_second,
             chunks: segment.chunks,
         })

@@ -22,6 +22,10 @@ pub struct Node {
     pub state: wire::NodeState,
     /// What an administrator wants it to be.
     pub intended_state: wire::NodeState,
+    /// How long it may be away; only while maintenance is intended.
+    pub maintenance: Option<wire::Maintenance>,
+    /// Bytes that lay there when its draining began; 0 unless it is draining.
+    pub drained_from_bytes: u64,
 }
 
 impl TryFrom<wire::NodeInfo> for Node {
@@ -34,6 +38,8 @@ impl TryFrom<wire::NodeInfo> for Node {
             boot: BootId::from_wire(&node.boot)?,
             state: node.state(),
             intended_state: node.intended_state(),
+            maintenance: node.maintenance,
+            drained_from_bytes: node.drained_from_bytes,
             name: node.name,
             address: node.address,
             locality: node.locality,
@@ -54,6 +60,8 @@ impl From<&Node> for wire::NodeInfo {
             devices: node.devices.clone(),
             state: node.state.into(),
             intended_state: node.intended_state.into(),
+            maintenance: node.maintenance,
+            drained_from_bytes: node.drained_from_bytes,
         }
     }
 }

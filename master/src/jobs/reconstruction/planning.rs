@@ -5,6 +5,7 @@ use cairn_proto::records::{ChunkPlace, Segment};
 use cairn_proto::wire;
 
 use super::Damage;
+use super::damage::idle_places;
 use crate::failure::{Failure, StateError};
 use crate::garbage::{add_garbage, garbage_of, place_record, recorded_place};
 use crate::keys;
@@ -24,6 +25,27 @@ pub(super) struct Rebuilding {
     pub(super) target: ChunkPlace,
     /// All that is missing.
     pub(super) damage: Damage,
+}
+
+impl Rebuilding {
+    /// Whether the chunk is at its old place still, and to be moved.
+    pub(super) fn is_move(&self) -> bool {
+        self.damage.leaving.contains(&self.chunk)
+    }
+
+    /// What is to be done for the segment once this is done.
+    pub(super) fn left(&self) -> Damage {
+        let (mut left, length_bytes) = (self.damage.clone(), self.segment.chunks[self.chunk].length_bytes);
+        if self.is_move() {
+            left.leaving.retain(|chunk| *chunk != self.chunk);
+            left.leaving_bytes = left.leaving_bytes.saturating_sub(length_bytes);
+        } else {
+            left.due.retain(|chunk| *chunk != self.chunk);
+            left.due_bytes = left.due_bytes.saturating_sub(length_bytes);
+            left.spare += 1;
+        }
+        left
+    }
 }
 
 /// What a segment needs.
@@ -52,22 +74,20 @@ pub(super) fn plan_rebuilding(
     let key = keys::repair(id);
     let record = State(session).message::<RepairRecord>(&key)?.map(|found| found.record);
     let Some(found) = State(session).segment(id)? else { return Ok(Need::Nothing) };
-    let segment = found.record;
+    let mut segment = found.record;
     let begun = begun(&key, record.as_ref())?;
+    let_idle_places_go(session, &mut segment, &standing)?;
     let Some(damage) = Damage::of(&segment, &standing) else {
         give_up(session, id, record.is_some(), begun.map(|(_, place)| place))?;
         return Ok(Need::Nothing);
     };
-    if !damage.can_be_repaired() {
-        return Ok(Need::Nodes(damage));
-    }
+    let Some(chunk) = damage.next() else { return Ok(Need::Nodes(damage)) };
     if let Some((chunk, target)) = begun
-        && damage.due.contains(&chunk)
+        && damage.wants(chunk)
         && standing(target) == PlaceStanding::Present
     {
         return Ok(Need::Rebuild(Box::new(Rebuilding { segment, chunk, target, damage })));
     }
-    let chunk = damage.due[0];
     // What is to be deleted at a node might be deleted after it was made there.
     let named: Vec<ChunkPlace> = segment.chunks.iter().filter_map(|chunk| chunk.place).collect();
     let to_clear = garbage_of(&State(session), id)?.into_iter().chain(begun.map(|(_, place)| place));
@@ -82,7 +102,7 @@ pub(super) fn plan_rebuilding(
     Ok(Need::Rebuild(Box::new(Rebuilding { segment, chunk, target, damage })))
 }
 
-/// Points the segment at the chunk that was rebuilt, unless it is gone, whole again, or rebuilt elsewhere by now; then
+/// Points the segment at the chunk that was rebuilt or moved, unless it is gone, whole again, or rebuilt elsewhere by now; then
 /// what was made is garbage. `true`: it points there.
 pub(super) fn plan_repointing(
     session: &mut StoreSession,
@@ -109,6 +129,23 @@ pub(super) fn plan_repointing(
     add_garbage(session, id, old)?;
     settle_record(session, id, Damage::of(&segment, standing).as_ref(), record.as_ref());
     Ok(true)
+}
+
+/// Takes the names of nodes that are to be emptied from chunks without cells. Nothing has to be made elsewhere for them,
+/// but the node may keep an empty chunk.
+fn let_idle_places_go(
+    session: &mut StoreSession,
+    segment: &mut Segment,
+    standing: &impl Fn(ChunkPlace) -> PlaceStanding,
+) -> Result<(), StateError> {
+    let idle: Vec<usize> = idle_places(segment, standing).collect();
+    if idle.is_empty() {
+        return Ok(());
+    }
+    let places: Vec<ChunkPlace> = idle.iter().filter_map(|chunk| segment.chunks[*chunk].place.take()).collect();
+    segment.version += 1;
+    session.put(keys::segment(segment.id), encode(&wire::Segment::from(&*segment)));
+    add_garbage(session, segment.id, places)
 }
 
 /// Has the place of a rebuilding that failed cleared, so that the next attempt takes another.

@@ -25,6 +25,15 @@ pub(super) struct RepairItem {
     pub(super) length_bytes: u64,
     /// Chunks of the segment that may still be lost.
     pub(super) spare: i64,
+    /// Whether it is moved, and not missing.
+    pub(super) is_move: bool,
+}
+
+impl RepairItem {
+    /// Bytes that are still to be made.
+    pub(super) fn left_bytes(&self) -> u64 {
+        self.length_bytes / self.total_cells.max(1) * self.total_cells.saturating_sub(self.cells)
+    }
 }
 
 /// What repairs of one election have done and are doing.
@@ -33,6 +42,7 @@ pub(super) struct RepairStatus {
     under_way: Mutex<BTreeMap<SegmentId, RepairItem>>,
     rebuilt_chunks: AtomicU64,
     rebuilt_bytes: AtomicU64,
+    moved_chunks: AtomicU64,
     read_bytes: AtomicU64,
     rate: Mutex<Rate>,
 }
@@ -63,6 +73,16 @@ impl RepairStatus {
         let segment = item.segment;
         self.under_way.lock().insert(segment, item);
         UnderWay { status: self, segment }
+    }
+
+    /// Chunks that were moved since the election.
+    pub(super) fn moved(&self) -> u64 {
+        self.moved_chunks.load(Ordering::Relaxed)
+    }
+
+    /// A chunk was moved.
+    pub(super) fn moved_one(&self) {
+        self.moved_chunks.fetch_add(1, Ordering::Relaxed);
     }
 
     pub(super) fn rebuilt_one(&self, length_bytes: u64, read_bytes: u64) {
@@ -105,6 +125,7 @@ impl From<RepairItem> for wire::HealItem {
             cells: item.cells,
             total_cells: item.total_cells,
             spare_chunks: item.spare,
+            moved: item.is_move,
         }
     }
 }

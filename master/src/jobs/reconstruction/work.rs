@@ -68,11 +68,15 @@ impl Reconstruction {
                     |session: &mut StoreSession| plan_repointing(session, &rebuilding, |place| self.standing(place));
                 let length_bytes = rebuilding.segment.chunks[rebuilding.chunk].length_bytes;
                 if self.ledger.transact(plan).await?.result {
-                    self.status.rebuilt_one(length_bytes, read_bytes);
+                    fail_point!("chunk-repointed");
+                    if rebuilding.is_move() {
+                        self.status.moved_one();
+                    } else {
+                        self.status.rebuilt_one(length_bytes, read_bytes);
+                    }
                 }
                 // Looked at once more: further chunks may be missing.
-                let due_bytes = rebuilding.damage.due_bytes.saturating_sub(length_bytes);
-                Ok(Next::Soon(Damage { spare: rebuilding.damage.spare + 1, due_bytes, ..rebuilding.damage }))
+                Ok(Next::Soon(rebuilding.left()))
             }
             Err(why) => {
                 let node = rebuilding.target.node;
@@ -96,6 +100,7 @@ impl Reconstruction {
             total_cells: expected.cells,
             length_bytes: expected.length_bytes,
             spare: rebuilding.damage.spare,
+            is_move: rebuilding.is_move(),
         });
         let read = AtomicU64::new(0);
         let progress = |answer: wire::RebuildChunkResponse| {
@@ -128,14 +133,14 @@ impl Reconstruction {
         }
     }
 
-    /// Where the other chunks are: at nodes near the target first, in random order among equals, so that no node is read
-    /// from by all.
+    /// Where the chunk itself is, if it is to be moved, and the others: at nodes near the target first, in random order
+    /// among equals, so that no node is read from by all.
     fn sources(&self, rebuilding: &Rebuilding) -> Vec<(usize, String)> {
         let target = self.nodes.table().get(rebuilding.target.node).map(|member| member.locality()).unwrap_or_default();
-        let others = rebuilding.segment.chunks.iter().enumerate().filter(|(chunk, _)| *chunk != rebuilding.chunk);
-        let mut sources: Vec<(usize, Member)> = others
+        let mut sources: Vec<(usize, Member)> = (rebuilding.segment.chunks.iter().enumerate())
+            .filter(|(_, chunk)| chunk.cells > 0)
             .filter_map(|(index, chunk)| chunk.place.map(|place| (index, place)))
-            .filter(|(_, place)| self.standing(*place) == PlaceStanding::Present)
+            .filter(|(_, place)| self.standing(*place).is_readable())
             .filter_map(|(index, place)| Some((index, self.nodes.table().get(place.node)?)))
             .collect();
         sources.shuffle(&mut rand::rng());
@@ -143,7 +148,7 @@ impl Reconstruction {
             let pairs = member.locality();
             pairs.iter().zip(&target).take_while(|(own, wanted)| own == wanted).count()
         };
-        sources.sort_by_key(|(_, member)| std::cmp::Reverse(shared(member)));
+        sources.sort_by_key(|(chunk, member)| (*chunk != rebuilding.chunk, std::cmp::Reverse(shared(member))));
         sources.into_iter().map(|(index, member)| (index, member.node.address)).collect()
     }
 

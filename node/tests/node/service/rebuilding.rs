@@ -93,6 +93,17 @@ impl Cluster {
         panic!("the answer ended without a chunk");
     }
 
+    /// The chunk that was made, and how much was read for it.
+    async fn rebuild_reading(&mut self, request: wire::RebuildChunkRequest) -> (wire::Chunk, u64) {
+        let mut answers = self.nodes[4].control.rebuild_chunk(request).await.unwrap().into_inner();
+        while let Some(answer) = answers.message().await.unwrap() {
+            if let Some(chunk) = answer.chunk {
+                return (chunk, answer.read_bytes);
+            }
+        }
+        panic!("the answer ended without a chunk");
+    }
+
     async fn forget(&mut self) {
         let order = Some(self.nodes[4].order());
         let segments = vec![self.segment.to_wire()];
@@ -178,6 +189,23 @@ async fn with_too_few_sources_nothing_is_made_and_it_can_be_tried_again() {
 }
 
 #[tokio::test]
+async fn a_chunk_that_is_moved_is_read_once_and_made_from_others_only_if_that_fails() {
+    let mut cluster = Cluster::start().await;
+    let mut request = cluster.request(1);
+    request.sources.insert(0, cluster.source(1));
+    let length_bytes = expected(&cluster.chunks[1]).length_bytes;
+    let (made, read_bytes) = cluster.rebuild_reading(request.clone()).await;
+    assert_eq!((made.digest, read_bytes), (expected(&cluster.chunks[1]).digest, length_bytes));
+    cluster.forget().await;
+    let mut alone = request.clone();
+    alone.sources.truncate(1);
+    assert_eq!(cluster.rebuild_reading(alone).await.1, length_bytes, "no others are needed");
+    cluster.forget().await;
+    request.sources[0].address = "127.0.0.1:1".to_owned();
+    assert!(cluster.rebuild_reading(request).await.1 > length_bytes);
+}
+
+#[tokio::test]
 async fn what_is_not_as_recorded_is_not_kept() {
     let mut cluster = Cluster::start().await;
     let mut request = cluster.request(1);
@@ -200,7 +228,7 @@ async fn hostile_orders_are_refused() {
         hostile(&|request| request.chunk_index = 4),
         hostile(&|request| request.chunk_index = 300),
         hostile(&|request| request.segment = None),
-        hostile(&|request| request.sources[0].chunk_index = 1),
+        hostile(&|request| request.sources[..2].iter_mut().for_each(|source| source.chunk_index = 1)),
         hostile(&|request| request.sources[0].chunk_index = 9),
         hostile(&|request| request.sources[0].address = "no address".to_owned()),
         hostile(&|request| request.segment.as_mut().unwrap().chunks[1].cells = 0),
