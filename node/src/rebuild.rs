@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use cairn_codec::{CellId, Coder, Digest, Frame, Layout};
-use cairn_proto::ids::{SegmentId, SessionId, TransactionId};
+use cairn_proto::ids::SegmentId;
 use cairn_proto::records;
 use futures_util::future::join_all;
 use futures_util::{StreamExt, stream};
@@ -15,14 +15,12 @@ use tokio::sync::watch;
 
 pub(crate) use source::Source;
 
-use crate::store::{Store, StoreError, Tally, Target};
+use crate::store::{Store, StoreError, Tally, Target, rebuilder};
 use pace::Pace;
 
 /// What is read of other chunks at once: two such pieces are in memory, one being read and one being stored.
 const PIECE_BYTES: usize = 4 << 20;
 const PIECES_AT_ONCE: usize = 2;
-/// Writes rebuilt chunks: no client's, so no client's end takes them away.
-const REBUILDER: TransactionId = TransactionId { session: SessionId(u64::MAX), sequence: 0 };
 
 /// What is to be made, of what.
 pub(crate) struct Rebuild {
@@ -40,6 +38,8 @@ pub(crate) struct Rebuild {
     pub(crate) sources: Vec<Source>,
     /// How much may be read in a second; 0 for as much as goes.
     pub(crate) bytes_per_second: u64,
+    /// Log index of the state that ordered it.
+    pub(crate) ordered_at: u64,
 }
 
 /// How far it is.
@@ -112,7 +112,7 @@ impl Rebuild {
     }
 
     fn target(&self) -> Target {
-        Target { segment: self.segment, transaction: REBUILDER, chunk_index: self.chunk_index }
+        Target { segment: self.segment, transaction: rebuilder(self.ordered_at), chunk_index: self.chunk_index }
     }
 
     fn expected(&self) -> Tally {

@@ -20,6 +20,7 @@ mod key;
 mod open_segment;
 mod open_segments;
 mod placement;
+mod rebuilder;
 mod reclaim;
 mod recovery;
 mod sealing;
@@ -47,6 +48,7 @@ use database::Database;
 use key::chunks;
 use open_segment::{OpenSegment, Progress, Workshop};
 use open_segments::OpenSegments;
+pub(crate) use rebuilder::rebuilder;
 use reclaim::Reclaimer;
 use space::Space;
 use staging::StagingArea;
@@ -103,6 +105,7 @@ impl Store {
         for &(segment, bytes) in &recovered.dropped {
             reclaimer.dropped(segment, bytes);
         }
+        reclaimer.left_over(recovered.left_over);
         if !recovered.dropped.is_empty() {
             tracing::info!(segments = recovered.dropped.len(), "dropped what the last process left unsealed");
         }

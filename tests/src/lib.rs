@@ -15,6 +15,7 @@ pub mod history;
 pub mod linearizability;
 pub mod moved_clock;
 pub mod network;
+pub mod node_stats;
 pub mod own_hosts;
 pub mod power_cut_disk;
 pub mod process;

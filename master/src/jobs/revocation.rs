@@ -116,9 +116,9 @@ async fn clear(ledger: &Ledger, nodes: &Nodes, node: &Node, session: SessionId) 
         let listed =
             page.chunks.iter().map(|chunk| SegmentId::from_wire(&chunk.segment)).collect::<Result<Vec<_>, _>>();
         let listed = listed.map_err(|_| NotDone::Answer)?;
-        let orphans = without_record(ledger, &listed)?;
+        let (orphans, read_at) = without_record(ledger, &listed)?;
         if !orphans.is_empty() {
-            nodes.orders().delete(node, &orphans).await?;
+            nodes.orders().delete(node, &orphans, read_at).await?;
         }
         match listed.last() {
             Some(last) if page.more && start_after.is_none_or(|before| before < *last) => start_after = Some(*last),
@@ -128,7 +128,8 @@ async fn clear(ledger: &Ledger, nodes: &Nodes, node: &Node, session: SessionId) 
     }
 }
 
-fn without_record(ledger: &Ledger, listed: &[SegmentId]) -> Result<Vec<SegmentId>, StateError> {
+/// Those that have no record, and the log index at which they have none.
+fn without_record(ledger: &Ledger, listed: &[SegmentId]) -> Result<(Vec<SegmentId>, u64), StateError> {
     let view = ledger.view()?;
     let state = State(view.as_ref());
     let mut orphans = Vec::new();
@@ -137,7 +138,7 @@ fn without_record(ledger: &Ledger, listed: &[SegmentId]) -> Result<Vec<SegmentId
             orphans.push(*segment);
         }
     }
-    Ok(orphans)
+    Ok((orphans, view.applied_index()))
 }
 
 /// Removes what is kept of a session that no node knows any more.

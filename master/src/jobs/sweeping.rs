@@ -33,14 +33,21 @@ struct Garbage {
     recorded: usize,
 }
 
+/// Some garbage records as they were at one log index.
+struct Page {
+    garbage: Vec<Garbage>,
+    next: Option<Bytes>,
+    read_at: u64,
+}
+
 /// Orders garbage to be deleted: one page of records from `start` on. Answers where the next page starts, or `None` at
 /// the end. A record goes when every node has answered, is gone, or has lost that life of its data.
 pub(super) async fn sweep(ledger: &Ledger, nodes: &Nodes, start: &Bytes) -> Result<Option<Bytes>, Failure> {
-    let (mut garbage, next) = read(ledger, nodes, start)?;
+    let Page { mut garbage, next, read_at } = read(ledger, nodes, start)?;
     if !garbage.is_empty() {
         fail_point!("garbage-found");
     }
-    let done = order(nodes, &garbage).await;
+    let done = order(nodes, &garbage, read_at).await;
     if !done.is_empty() {
         fail_point!("garbage-deleted");
     }
@@ -53,13 +60,13 @@ pub(super) async fn sweep(ledger: &Ledger, nodes: &Nodes, start: &Bytes) -> Resu
     Ok(next)
 }
 
-fn read(ledger: &Ledger, nodes: &Nodes, start: &Bytes) -> Result<(Vec<Garbage>, Option<Bytes>), StateError> {
+fn read(ledger: &Ledger, nodes: &Nodes, start: &Bytes) -> Result<Page, StateError> {
     let view = ledger.view()?;
     let state = State(view.as_ref());
     let page = state.page(keys::GARBAGE, start, SEGMENTS_PER_ROUND)?;
     let next = (page.len() == SEGMENTS_PER_ROUND).then(|| page.last().map(|(last, _)| keys::successor(last))).flatten();
     let garbage = page.iter().map(|(key, found)| open(&state, nodes, key, found)).collect::<Result<_, _>>()?;
-    Ok((garbage, next))
+    Ok(Page { garbage, next, read_at: view.applied_index() })
 }
 
 /// The places of a record that still hold something to delete. A segment that is on record keeps what it names.
@@ -83,7 +90,7 @@ fn holds_data(nodes: &Nodes, place: &ChunkPlace) -> bool {
 }
 
 /// Sends each node that answers its share; answers what is deleted.
-async fn order(nodes: &Nodes, garbage: &[Garbage]) -> HashSet<(SegmentId, NodeId)> {
+async fn order(nodes: &Nodes, garbage: &[Garbage], read_at: u64) -> HashSet<(SegmentId, NodeId)> {
     let mut shares: BTreeMap<NodeId, Vec<SegmentId>> = BTreeMap::new();
     for record in garbage {
         for place in record.places.iter().filter(|place| nodes.answers(place.node)) {
@@ -92,7 +99,7 @@ async fn order(nodes: &Nodes, garbage: &[Garbage]) -> HashSet<(SegmentId, NodeId
     }
     let orders = shares.into_iter().map(|(node, segments)| async move {
         let member = nodes.table().get(node)?;
-        match nodes.orders().delete(&member.node, &segments).await {
+        match nodes.orders().delete(&member.node, &segments, read_at).await {
             Ok(()) => Some((node, segments)),
             Err(error) => {
                 tracing::warn!(node = %member.node.name, segments = segments.len(), %error, "cannot delete garbage");

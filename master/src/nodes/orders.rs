@@ -56,7 +56,13 @@ impl Orders {
             cluster_epoch: self.cluster_epoch,
             lease_epoch: self.lease_epoch.0,
             incarnation: node.incarnation.to_wire(),
+            record_version: 0,
         }
+    }
+
+    /// An order that rests on the state at a log index.
+    fn order_of(&self, node: &Node, record_version: u64) -> wire::Order {
+        wire::Order { record_version, ..self.order(node) }
     }
 
     /// Devices, boot and health of a node.
@@ -74,12 +80,13 @@ impl Orders {
         within(JOB_DEADLINE, self.client.revoke(&node.address, self.order(node), session)).await
     }
 
-    /// Deletes segments on a node.
-    pub async fn delete(&self, node: &Node, segments: &[SegmentId]) -> Result<(), OrderError> {
-        within(JOB_DEADLINE, self.client.delete(&node.address, self.order(node), segments)).await
+    /// Deletes segments on a node, as the state at log index `decided_at` says. What was rebuilt there on the order of a
+    /// later state stays.
+    pub async fn delete(&self, node: &Node, segments: &[SegmentId], decided_at: u64) -> Result<(), OrderError> {
+        within(JOB_DEADLINE, self.client.delete(&node.address, self.order_of(node, decided_at), segments)).await
     }
 
-    /// Sealed segments of a session on a node.
+    /// Sealed segments of a session on a node, or of all sessions (0).
     pub async fn list(
         &self,
         node: &Node,
@@ -91,14 +98,16 @@ impl Orders {
         within(JOB_DEADLINE, self.client.list(&node.address, order, session, start_after, limit)).await
     }
 
-    /// Has a node make a chunk of a segment from others; answers the chunk as it is there.
+    /// Has a node make a chunk of a segment from others, as the state at log index `decided_at` says; answers the chunk as
+    /// it is there.
     pub async fn rebuild(
         &self,
         node: &Node,
         request: wire::RebuildChunkRequest,
+        decided_at: u64,
         progress: &(dyn Fn(wire::RebuildChunkResponse) + Send + Sync),
     ) -> Result<wire::Chunk, WireRefusal> {
-        let request = wire::RebuildChunkRequest { order: Some(self.order(node)), ..request };
+        let request = wire::RebuildChunkRequest { order: Some(self.order_of(node, decided_at)), ..request };
         self.client.rebuild(&node.address, request, progress).await
     }
 }

@@ -78,9 +78,10 @@ impl NodeControl for ControlService {
     ) -> Result<Response<wire::DeleteBlobResponse>, Status> {
         let request = request.into_inner();
         let segments = segments(&request.segments)?;
+        let deleted_at = request.order.as_ref().map_or(0, |order| order.record_version);
         self.node.obey(request.order).await?;
         let node = Arc::clone(&self.node);
-        detached(async move { Ok(node.store.delete(&segments).await.map_err(Refusal::from)?) }).await?;
+        detached(async move { Ok(node.store.delete(&segments, deleted_at).await.map_err(Refusal::from)?) }).await?;
         Ok(Response::new(wire::DeleteBlobResponse {}))
     }
 
@@ -90,8 +91,8 @@ impl NodeControl for ControlService {
         &self,
         request: Request<wire::RebuildChunkRequest>,
     ) -> Result<Response<Self::RebuildChunkStream>, Status> {
-        let mut request = request.into_inner();
-        self.node.obey(request.order.take()).await?;
+        let request = request.into_inner();
+        self.node.obey(request.order.clone()).await?;
         let rebuild = Rebuild::try_from(request)?;
         let (answers, stream) = mpsc::channel(1);
         tokio::spawn(report(Arc::clone(&self.node), rebuild, answers));

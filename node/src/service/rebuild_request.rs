@@ -31,6 +31,7 @@ impl TryFrom<wire::RebuildChunkRequest> for Rebuild {
             return Err(invalid("a chunk is moved from one place"));
         }
         Ok(Self {
+            ordered_at: request.order.map_or(0, |order| order.record_version),
             segment: segment.id,
             layout,
             length_bytes: segment.length_bytes,

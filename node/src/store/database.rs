@@ -88,6 +88,11 @@ impl Database {
         Ok(number)
     }
 
+    /// Whether the family of this name has cells that went through the log.
+    pub(crate) fn has_logged_cells(name: &str) -> bool {
+        name == CELLS
+    }
+
     /// Number of the bulk family of this name.
     pub(crate) fn bulk_number(name: &str) -> Option<u32> {
         name.strip_prefix(BULK_PREFIX)?.parse().ok()

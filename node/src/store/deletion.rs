@@ -9,6 +9,7 @@ use super::database::{Database, read_failure};
 use super::error::StoreError;
 use super::key::{chunks, end_of_cells, first_cell};
 use super::placement::Placement;
+use super::rebuilder::outlives;
 use super::reclaim::drop_tables;
 use super::writer::Durability;
 use super::{OpenSegment, Store, Target};
@@ -28,14 +29,15 @@ struct Doomed {
 }
 
 impl Store {
-    /// Deletes segments, sealed or not; one that is not here is a success. The deletion is on stable
-    /// storage on return, and the space comes back soon after.
-    pub async fn delete(&self, segments: &[SegmentId]) -> Result<(), StoreError> {
+    /// Deletes segments, sealed or not, on the order of the state at log index `deleted_at`; one that is not here is a
+    /// success, and so is one that was rebuilt on the order of a later state. The deletion is on stable storage on return,
+    /// and the space comes back soon after.
+    pub async fn delete(&self, segments: &[SegmentId], deleted_at: u64) -> Result<(), StoreError> {
         for group in segments.chunks(GROUP_SEGMENTS) {
             let mut doomed = Vec::with_capacity(group.len());
             for &segment in group {
-                let open = self.segments.close(segment);
-                doomed.extend(self.doom(segment, open.as_deref()).await?);
+                let open = self.segments.close(segment, deleted_at);
+                doomed.extend(self.doom(segment, open.as_deref(), deleted_at).await?);
             }
             self.delete_doomed(doomed).await?;
         }
@@ -73,14 +75,19 @@ impl Store {
         self.delete_doomed(vec![doomed]).await
     }
 
-    async fn doom(&self, segment: SegmentId, open: Option<&OpenSegment>) -> Result<Option<Doomed>, StoreError> {
+    async fn doom(
+        &self,
+        segment: SegmentId,
+        open: Option<&OpenSegment>,
+        deleted_at: u64,
+    ) -> Result<Option<Doomed>, StoreError> {
         if let Some(open) = open {
             let mut progress = open.progress().await;
             if !progress.drop_cells().await {
                 return Ok(Some(Doomed { segment, placement: progress.placement(), sealed_by: None }));
             }
         }
-        let sealed = self.record(segment)?;
+        let sealed = self.record(segment)?.filter(|record| !outlives(record.transaction, deleted_at));
         Ok(sealed.map(|record| Doomed {
             segment,
             placement: record.placement,

@@ -6,6 +6,7 @@ use parking_lot::Mutex;
 
 use super::error::StoreError;
 use super::open_segment::OpenSegment;
+use super::rebuilder::outlives;
 use crate::recent::Recent;
 
 /// Segments that may be open at once; the state of each is small.
@@ -73,9 +74,13 @@ impl OpenSegments {
         self.state.lock().open.remove(&segment);
     }
 
-    /// No cell of the segment is taken in from now on. Hands over the open one for its cells to be dropped.
-    pub(crate) fn close(&self, segment: SegmentId) -> Option<Arc<OpenSegment>> {
+    /// No cell of the segment is taken in from now on, on the order of the state at log index `deleted_at`. Hands over the
+    /// open one for its cells to be dropped. What is rebuilt on a later order goes on.
+    pub(crate) fn close(&self, segment: SegmentId, deleted_at: u64) -> Option<Arc<OpenSegment>> {
         let mut state = self.state.lock();
+        if state.open.get(&segment).is_some_and(|open| outlives(open.transaction, deleted_at)) {
+            return None;
+        }
         state.dropped.insert(segment);
         state.open.remove(&segment)
     }
@@ -125,7 +130,7 @@ mod tests {
     use cairn_proto::ids::{SegmentId, SessionId, TransactionId};
 
     use super::OpenSegments;
-    use crate::store::StoreError;
+    use crate::store::{StoreError, rebuilder};
 
     const TRANSACTION: TransactionId = TransactionId { session: SessionId(3), sequence: 1 };
 
@@ -134,7 +139,7 @@ mod tests {
         let segments = OpenSegments::default();
         let id = SegmentId::generate();
         segments.open(id, TRANSACTION, 0, || Ok(())).unwrap();
-        assert!(segments.close(id).is_some());
+        assert!(segments.close(id, 0).is_some());
         assert!(matches!(segments.open(id, TRANSACTION, 0, || Ok(())), Err(StoreError::Dropped { .. })));
     }
 
@@ -142,13 +147,23 @@ mod tests {
     fn a_deleted_segment_opens_again_for_a_master_that_wants_it_back() {
         let segments = OpenSegments::default();
         let id = SegmentId::generate();
-        assert!(segments.close(id).is_none());
+        assert!(segments.close(id, 0).is_none());
         segments.readmit(id);
         segments.open(id, TRANSACTION, 0, || Ok(())).unwrap();
         let other = TransactionId { sequence: 2, ..TRANSACTION };
         assert!(segments.take(id, other).is_none());
         assert!(segments.take(id, TRANSACTION).is_some());
         segments.open(id, other, 0, || Ok(())).unwrap();
+    }
+
+    #[test]
+    fn a_deletion_that_comes_late_leaves_what_is_rebuilt_since() {
+        let segments = OpenSegments::default();
+        let id = SegmentId::generate();
+        segments.open(id, rebuilder(8), 0, || Ok(())).unwrap();
+        assert!(segments.close(id, 7).is_none());
+        segments.open(id, rebuilder(8), 0, || panic!("it is open")).unwrap();
+        assert!(segments.close(id, 8).is_some());
     }
 
     #[test]

@@ -1,4 +1,4 @@
-use super::key::Position;
+use super::key::{CellKey, Position};
 
 /// Payload bytes of a chunk that go through the write-ahead log before its rows are worth tables of their own.
 pub const BULK_FROM_BYTES: u64 = 8 << 20;
@@ -32,7 +32,15 @@ pub(crate) enum Lookup {
     LoggedThenBulk(u32),
 }
 
+/// What a stored cell takes beside its payload: header, key, and what a table adds to each entry.
+const CELL_OVERHEAD_BYTES: u64 = (cairn_codec::FRAME_HEADER_BYTES + size_of::<CellKey>() + 60) as u64;
+
 impl Placement {
+    /// What its logged cells take in tables, about.
+    pub(crate) fn logged_stored_bytes(&self) -> u64 {
+        self.logged_bytes + self.logged_cells * CELL_OVERHEAD_BYTES
+    }
+
     /// Whether a row that rises above all rows before it should go into a table.
     pub(crate) fn wants_bulk(&self, length_bytes: u64) -> bool {
         self.bulk.is_some() || length_bytes >= BULK_FROM_BYTES

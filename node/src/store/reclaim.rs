@@ -1,6 +1,7 @@
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use cairn_proto::ids::SegmentId;
 use parking_lot::Mutex;
@@ -15,6 +16,10 @@ use crate::fatal::Fatal;
 
 /// Logged bytes that may lie dead before the log and the tables are rewritten without them.
 const DEAD_BYTES: u64 = 4 << 20;
+/// The same, once nothing has been deleted for a while.
+const IDLE_DEAD_BYTES: u64 = 256 << 10;
+/// How long that is.
+const IDLE_AFTER: Duration = Duration::from_secs(10);
 /// A dropped segment from which on its own range is worth compacting.
 const LARGE_SEGMENT_BYTES: u64 = 1 << 20;
 /// Large segments that are remembered apart.
@@ -39,6 +44,15 @@ struct Dead {
     large: Vec<SegmentId>,
 }
 
+/// Dead cells that the last process did not give back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct LeftOver {
+    /// Their bytes, as far as table sizes tell.
+    pub(crate) bytes: u64,
+    /// The first and the last segment whose cells may be among them.
+    pub(crate) span: (SegmentId, SegmentId),
+}
+
 impl Reclaimer {
     pub(crate) fn start(database: Arc<Database>, fatal: Fatal) -> Result<Self, StoreError> {
         let dead = Arc::new(Mutex::new(Dead::default()));
@@ -55,8 +69,22 @@ impl Reclaimer {
 
     /// Counts a segment whose deletion is written.
     pub(crate) fn dropped(&self, segment: SegmentId, logged_bytes: u64) {
+        self.count(|dead| dead.add(segment, logged_bytes));
+    }
+
+    /// Counts what a start found.
+    pub(crate) fn left_over(&self, found: Option<LeftOver>) {
+        let Some(LeftOver { bytes, span: (first, last) }) = found else { return };
+        self.count(|dead| {
+            dead.add(first, 0);
+            dead.add(last, 0);
+            dead.bytes += bytes;
+        });
+    }
+
+    fn count(&self, add: impl FnOnce(&mut Dead)) {
         let mut dead = self.dead.lock();
-        dead.add(segment, logged_bytes);
+        add(&mut dead);
         if dead.bytes > DEAD_BYTES
             && let Some(wake) = &self.wake
         {
@@ -86,21 +114,30 @@ impl Dead {
             self.large.push(segment);
         }
     }
+
+    /// Whether it is worth the work now; `is_quiet` if nothing was deleted for a while.
+    fn is_due(&self, is_quiet: bool) -> bool {
+        self.bytes > DEAD_BYTES || (is_quiet && self.bytes >= IDLE_DEAD_BYTES)
+    }
 }
 
 fn reclaim_when_woken(database: &Database, dead: &Mutex<Dead>, woken: &Receiver<()>, fatal: &Fatal) {
-    while woken.recv().is_ok() {
-        let batch = std::mem::take(&mut *dead.lock());
-        if batch.bytes <= DEAD_BYTES {
-            // Taken before this wake-up came; what little is new waits for more.
-            let mut later = dead.lock();
-            later.bytes += batch.bytes;
-            if let Some((first, last)) = batch.span {
-                later.add(first, 0);
-                later.add(last, 0);
+    let mut before = 0;
+    loop {
+        let idle = match woken.recv_timeout(IDLE_AFTER) {
+            Ok(()) => false,
+            Err(RecvTimeoutError::Timeout) => true,
+            Err(RecvTimeoutError::Disconnected) => return,
+        };
+        let batch = {
+            let mut dead = dead.lock();
+            let is_due = dead.is_due(idle && dead.bytes == before);
+            before = dead.bytes;
+            if !is_due {
+                continue;
             }
-            continue;
-        }
+            std::mem::take(&mut *dead)
+        };
         if let Err(error) = reclaim(database, &batch, fatal) {
             tracing::warn!(%error, bytes = batch.bytes, "the space of deleted cells comes back later");
         }
@@ -147,7 +184,7 @@ pub(crate) fn drop_tables(database: &Database, family: u32, segment: SegmentId) 
 mod tests {
     use cairn_proto::ids::SegmentId;
 
-    use super::{Dead, LARGE_SEGMENT_BYTES};
+    use super::{DEAD_BYTES, Dead, IDLE_DEAD_BYTES, LARGE_SEGMENT_BYTES};
 
     #[test]
     fn dead_bytes_are_summed_over_their_span() {
@@ -159,5 +196,12 @@ mod tests {
         assert_eq!(dead.bytes, LARGE_SEGMENT_BYTES + 11);
         assert_eq!(dead.span, Some((id(2), id(9))));
         assert_eq!(dead.large, vec![id(2)]);
+    }
+
+    #[test]
+    fn little_waits_until_nothing_more_is_deleted() {
+        let dead = |bytes| Dead { bytes, ..Dead::default() };
+        assert!(!dead(DEAD_BYTES).is_due(false) && dead(DEAD_BYTES + 1).is_due(false));
+        assert!(dead(IDLE_DEAD_BYTES).is_due(true) && !dead(IDLE_DEAD_BYTES - 1).is_due(true));
     }
 }

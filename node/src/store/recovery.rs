@@ -2,10 +2,11 @@ use cairn_proto::ids::SegmentId;
 use rocksdb::{Direction, IteratorMode, Range, WriteBatch};
 
 use super::change::{Change, LoggedFamily};
+use super::chunk_record::ChunkRecord;
 use super::database::{Database, read_failure};
 use super::error::StoreError;
 use super::key::{chunks, end_of_cells, first_cell, segment_of};
-use super::reclaim::drop_tables;
+use super::reclaim::{LeftOver, drop_tables};
 use super::settings;
 
 /// Deletions that go into one batch of a start.
@@ -19,6 +20,8 @@ pub(crate) struct Recovered {
     pub(crate) sealed_chunks: u64,
     /// Segments that were open when the last process ended, with bytes they had in tables of the logged family.
     pub(crate) dropped: Vec<(SegmentId, u64)>,
+    /// Deleted cells that the last process did not give back.
+    pub(crate) left_over: Option<LeftOver>,
 }
 
 /// Binds the database to its owner, or refuses another's. The binding is durable on return.
@@ -39,12 +42,35 @@ pub(crate) fn check_owner(database: &Database, owner: &str) -> Result<(), StoreE
 pub(crate) fn recover(database: &Database) -> Result<Recovered, StoreError> {
     let dropped = drop_open_segments(database)?;
     drop_unsealed_tables(database)?;
-    let mut sealed_chunks = 0;
-    each_key(database, &chunks::record_prefix(), |_| {
+    let (mut sealed_chunks, mut live_bytes) = (0, 0);
+    each_entry(database, &chunks::record_prefix(), |_, record| {
         sealed_chunks += 1;
+        // One that cannot be read is found by whoever reads the chunk; here it only makes the estimate worse.
+        live_bytes += ChunkRecord::decode(record).map_or(0, |record| record.placement.logged_stored_bytes());
         Ok(())
     })?;
-    Ok(Recovered { sealed_chunks, dropped })
+    let left_over = left_over(database, live_bytes)?;
+    Ok(Recovered { sealed_chunks, dropped, left_over })
+}
+
+/// Deleted cells that still take space, if tables have marks of deletions: such marks go with what they delete, so it was
+/// not given back yet. What all tables take beyond `live_bytes` is dead.
+fn left_over(database: &Database, live_bytes: u64) -> Result<Option<LeftOver>, StoreError> {
+    let (mut table_bytes, mut span) = (0_u64, None);
+    for file in database.rocks().live_files().map_err(|error| read_failure(&error))? {
+        if !Database::has_logged_cells(&file.column_family_name) {
+            continue;
+        }
+        table_bytes += file.size as u64;
+        let ends = [&file.start_key, &file.end_key].map(|key| key.as_deref().and_then(segment_of));
+        if file.num_deletions > 0
+            && let [Some(first), Some(last)] = ends
+        {
+            let (lowest, highest) = span.unwrap_or((first, last));
+            span = Some((first.min(lowest), last.max(highest)));
+        }
+    }
+    Ok(span.map(|span| LeftOver { bytes: table_bytes.saturating_sub(live_bytes), span }))
 }
 
 fn foreign(theirs: &str, ours: &str) -> StoreError {
@@ -112,14 +138,22 @@ fn each_key(
     prefix: &[u8],
     mut visit: impl FnMut(SegmentId) -> Result<(), StoreError>,
 ) -> Result<(), StoreError> {
+    each_entry(database, prefix, |segment, _| visit(segment))
+}
+
+fn each_entry(
+    database: &Database,
+    prefix: &[u8],
+    mut visit: impl FnMut(SegmentId, &[u8]) -> Result<(), StoreError>,
+) -> Result<(), StoreError> {
     let family = database.logged(LoggedFamily::Chunks);
     for entry in database.rocks().iterator_cf(&family, IteratorMode::From(prefix, Direction::Forward)) {
-        let (key, _) = entry.map_err(|error| read_failure(&error))?;
+        let (key, value) = entry.map_err(|error| read_failure(&error))?;
         if !key.starts_with(prefix) {
             break;
         }
         let why = || StoreError::DamagedRecord { why: format!("a key of {} bytes", key.len()) };
-        visit(chunks::segment(&key).ok_or_else(why)?)?;
+        visit(chunks::segment(&key).ok_or_else(why)?, &value)?;
     }
     Ok(())
 }

@@ -7,6 +7,7 @@ use super::change::Change;
 use super::chunk_record::ChunkRecord;
 use super::error::StoreError;
 use super::open_segment::{OpenSegment, Progress};
+use super::rebuilder::is_same_writer;
 use super::writer::Durability;
 use super::{Store, Tally, Target};
 
@@ -74,7 +75,7 @@ impl Store {
 
 /// What a seal that comes again is told: the same, if it is the same.
 fn sealed_again(target: &Target, record: &ChunkRecord, expected: &Tally) -> Result<Tally, StoreError> {
-    if record.transaction != target.transaction || record.chunk_index != target.chunk_index {
+    if !is_same_writer(record.transaction, target.transaction) || record.chunk_index != target.chunk_index {
         return Err(StoreError::AlreadySealed { segment: target.segment });
     }
     if record.tally == *expected { Ok(record.tally) } else { Err(mismatch(&record.tally, expected)) }

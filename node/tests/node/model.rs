@@ -133,7 +133,7 @@ async fn run(steps: Vec<Step>) {
             }
             Step::Delete(slot) => {
                 let chunk = if model.sealed.is_empty() { model.begin(slot) } else { model.sealed.remove(0) };
-                store.delete(&[chunk.target.segment]).await.unwrap();
+                store.delete(&[chunk.target.segment], u64::MAX).await.unwrap();
                 model.deleted.push(chunk);
             }
             Step::Revoke => {

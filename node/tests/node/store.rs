@@ -139,6 +139,31 @@ async fn what_was_not_sealed_is_gone_after_reopening_and_its_space_too() {
 }
 
 #[tokio::test]
+async fn what_was_deleted_just_before_the_end_of_a_process_gives_its_space_back_in_a_later_one() {
+    let dir = tempfile::tempdir().unwrap();
+    let empty = {
+        drop(open(dir.path()));
+        allocated_bytes(dir.path())
+    };
+    // Each too little to be worth the work at once.
+    let rows = u32::try_from((3 << 20) / CELL).unwrap();
+    let mut before: Option<Chunk> = None;
+    for sequence in 1..=3 {
+        let store = open(dir.path());
+        let mut chunk = Chunk::new(sequence);
+        chunk.put_rows(&store, 0, 0, rows, CELL).await;
+        chunk.seal(&store).await.unwrap();
+        if let Some(before) = before.replace(chunk) {
+            store.delete(&[before.target.segment], u64::MAX).await.unwrap();
+        }
+    }
+    let store = open(dir.path());
+    shrinks_to(dir.path(), empty + (5 << 20)).await;
+    let last = before.expect("three were written");
+    last.assert_reads(&last.sealed(&store).unwrap());
+}
+
+#[tokio::test]
 async fn a_store_is_left_only_when_its_last_table_is_in_the_database() {
     let dir = tempfile::tempdir().unwrap();
     for sequence in 0..3 {
@@ -200,8 +225,8 @@ async fn deleted_chunks_are_gone_with_their_bytes_and_their_neighbours_stay() {
     }
     let full = allocated_bytes(dir.path());
     let middle = chunks.remove(1);
-    store.delete(&[middle.target.segment]).await.unwrap();
-    store.delete(&[middle.target.segment]).await.unwrap();
+    store.delete(&[middle.target.segment], u64::MAX).await.unwrap();
+    store.delete(&[middle.target.segment], u64::MAX).await.unwrap();
     assert!(matches!(middle.sealed(&store), Err(StoreError::NotFound { .. })));
     assert!(matches!(middle.put(&store, Vec::new()).await, Err(StoreError::Dropped { .. })));
     assert_eq!(store.sealed_chunks(), 2);
@@ -283,7 +308,7 @@ async fn a_full_store_refuses_writes_and_still_reads_seals_and_deletes() {
     chunk.assert_reads(&chunk.sealed(&store).unwrap());
     let usage = store.usage().unwrap();
     assert!(usage.used_bytes.abs_diff(24 << 20) < (4 << 20), "{usage:?}");
-    store.delete(&[chunk.target.segment]).await.unwrap();
+    store.delete(&[chunk.target.segment], u64::MAX).await.unwrap();
     let deadline = Instant::now() + Duration::from_secs(10);
     while store.refuses_writes().is_some() {
         assert!(Instant::now() < deadline, "still refusing: {:?}", store.refuses_writes());

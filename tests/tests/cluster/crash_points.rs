@@ -7,14 +7,12 @@ use std::time::Duration;
 
 use cairn_fs::client::{Client, ClientError, ClientOptions, Precondition};
 use cairn_proto::records::{Attributes, Key};
-use cairn_proto::wire;
-use cairn_proto::wire::node_control_client::NodeControlClient;
 use cairn_tests::bare_cluster::{BareCluster, Program};
+use cairn_tests::node_stats::node_stats;
 use cairn_tests::workload::random_bytes;
 use cairn_tests::{Machine, wait};
 use rand::RngExt;
 use tokio::runtime::{Builder, Runtime};
-use tonic::transport::Channel;
 
 /// From an armed crash to the end of the process, and from a start to the first answer.
 const PATIENCE: Duration = Duration::from_mins(1);
@@ -162,24 +160,10 @@ impl Subjects {
     }
 }
 
-/// Chunks that nodes have, sealed or not, as they say to whoever asks as their master does; `None` while one does not
-/// answer.
+/// Chunks that nodes have, sealed or not; `None` while one does not answer.
 async fn chunks_on_nodes(client: &Client) -> Option<u64> {
-    let (cluster, leader) = (client.status().await.ok()?, client.leader().await.ok()?.lease?);
-    let mut chunks = 0;
-    for node in cluster.nodes {
-        let order = wire::Order {
-            cluster: cluster.cluster.clone(),
-            cluster_epoch: 1,
-            lease_epoch: leader.epoch,
-            incarnation: node.incarnation,
-        };
-        let channel = Channel::from_shared(format!("http://{}", node.address)).ok()?.connect().await.ok()?;
-        let request = wire::GetStatsRequest { order: Some(order) };
-        let stats = NodeControlClient::new(channel).get_stats(request).await.ok()?.into_inner();
-        chunks += stats.sealed_chunks + stats.open_segments;
-    }
-    Some(chunks)
+    let stats = node_stats(client).await?;
+    Some(stats.values().map(|stats| stats.sealed_chunks + stats.open_segments).sum())
 }
 
 async fn put(client: &Client, key: &Key, bytes: &[u8]) -> Result<(), ClientError> {

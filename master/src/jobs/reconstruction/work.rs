@@ -51,17 +51,18 @@ impl Reconstruction {
             let choose = |segment: &Segment, chunk: usize, barred: &[ChunkPlace]| self.choose(segment, chunk, barred);
             plan_rebuilding(session, id, |place| self.standing(place), choose, now_ms)
         };
-        match self.ledger.transact(plan).await?.result {
+        let planned = self.ledger.transact(plan).await?;
+        match planned.result {
             Need::Nothing => Ok(Next::Nothing),
             Need::Nodes(damage) => Ok(Next::Later(damage, RETRY_WITHOUT_NODES_AFTER)),
             Need::Clearing(damage) => Ok(Next::Later(damage, RETRY_AFTER)),
-            Need::Rebuild(rebuilding) => self.rebuild(*rebuilding).await,
+            Need::Rebuild(rebuilding) => self.rebuild(*rebuilding, planned.index).await,
         }
     }
 
-    async fn rebuild(&self, rebuilding: Rebuilding) -> Result<Next, Failure> {
+    async fn rebuild(&self, rebuilding: Rebuilding, planned_at: u64) -> Result<Next, Failure> {
         fail_point!("rebuilding-planned");
-        match self.order(&rebuilding).await {
+        match self.order(&rebuilding, planned_at).await {
             Ok(read_bytes) => {
                 fail_point!("chunk-rebuilt");
                 let plan =
@@ -89,7 +90,7 @@ impl Reconstruction {
     }
 
     /// Has the target make the chunk; answers how much was read for it.
-    async fn order(&self, rebuilding: &Rebuilding) -> Result<u64, String> {
+    async fn order(&self, rebuilding: &Rebuilding, planned_at: u64) -> Result<u64, String> {
         let member = self.nodes.table().get(rebuilding.target.node).ok_or("the node is gone")?;
         let expected = &rebuilding.segment.chunks[rebuilding.chunk];
         let under_way = self.status.begin(RepairItem {
@@ -107,7 +108,7 @@ impl Reconstruction {
             under_way.advance(answer.cells, self.clock.now());
             read.store(answer.read_bytes, Ordering::Relaxed);
         };
-        let made = self.nodes.orders().rebuild(&member.node, self.request(rebuilding), &progress).await;
+        let made = self.nodes.orders().rebuild(&member.node, self.request(rebuilding), planned_at, &progress).await;
         let made = made.map_err(|error| error.to_string())?;
         under_way.advance(expected.cells, self.clock.now());
         let made = Chunk::try_from(made).map_err(|error| error.to_string())?;

@@ -153,6 +153,7 @@ impl TestNode {
             cluster_epoch: 1,
             lease_epoch: 1,
             incarnation: self.info.incarnation.clone(),
+            record_version: 1,
         }
     }
 

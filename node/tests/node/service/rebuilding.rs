@@ -105,7 +105,12 @@ impl Cluster {
     }
 
     async fn forget(&mut self) {
-        let order = Some(self.nodes[4].order());
+        self.forget_as_of(1).await;
+    }
+
+    /// Deletes the segment on the order of the state at a log index.
+    async fn forget_as_of(&mut self, record_version: u64) {
+        let order = Some(wire::Order { record_version, ..self.nodes[4].order() });
         let segments = vec![self.segment.to_wire()];
         self.nodes[4].control.delete_blob(wire::DeleteBlobRequest { order, segments }).await.unwrap();
     }
@@ -241,5 +246,22 @@ async fn hostile_orders_are_refused() {
     let mut stale = request;
     stale.order.as_mut().unwrap().cluster_epoch = 0;
     assert!(cluster.rebuild(stale).await.is_err());
+    cluster.assert_nothing_left().await;
+}
+
+#[tokio::test]
+async fn a_deletion_that_was_on_its_way_for_long_leaves_what_was_rebuilt_since() {
+    let mut cluster = Cluster::start().await;
+    let ordered_at = |request: wire::RebuildChunkRequest, record_version| wire::RebuildChunkRequest {
+        order: request.order.map(|order| wire::Order { record_version, ..order }),
+        ..request
+    };
+    let made = cluster.rebuild(ordered_at(cluster.request(1), 9)).await.unwrap();
+    cluster.forget_as_of(8).await;
+    // The next master may order it once more, on a later state; what is there is as old as it is.
+    assert_eq!(cluster.rebuild(ordered_at(cluster.request(1), 12)).await.unwrap(), made);
+    cluster.forget_as_of(8).await;
+    assert_eq!(cluster.nodes[4].stats().await.unwrap().sealed_chunks, 1);
+    cluster.forget_as_of(10).await;
     cluster.assert_nothing_left().await;
 }
