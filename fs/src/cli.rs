@@ -9,6 +9,7 @@ mod daemon;
 mod dev;
 mod exit_status;
 mod failure;
+mod fsck;
 mod get;
 mod get_target;
 mod heal;
@@ -96,6 +97,8 @@ enum Command {
     Watch(watch::WatchArguments),
     /// Show what is missing of blobs, and its rebuilding
     Heal(heal::HealArguments),
+    /// Compare the masters' records with what nodes keep
+    Fsck(fsck::FsckArguments),
     /// Show the cluster as the elected master sees it
     Status(status::StatusArguments),
     /// Say whether the cluster takes writes
@@ -169,6 +172,7 @@ impl Command {
             Self::Kv(arguments) => arguments.subject(),
             Self::Watch(arguments) => arguments.subject(),
             Self::Heal(arguments) => arguments.subject(),
+            Self::Fsck(_) => "fsck".to_owned(),
             Self::Status(_) => "status".to_owned(),
             Self::Ready(_) => "ready".to_owned(),
             Self::Completions(arguments) => arguments.subject(),
@@ -205,6 +209,7 @@ impl Command {
             Self::Kv(arguments) => arguments.run().await,
             Self::Watch(arguments) => arguments.run().await,
             Self::Heal(arguments) => arguments.run().await,
+            Self::Fsck(arguments) => arguments.run().await,
             Self::Status(arguments) => arguments.run().await,
             Self::Ready(arguments) => arguments.run().await,
             Self::Completions(arguments) => arguments.run(),
@@ -267,6 +272,8 @@ mod tests {
             "cairn mv a b -n",
             "cairn watch",
             "cairn watch photo* --json",
+            "cairn fsck",
+            "cairn fsck --deep --json",
             "cairn status --json",
             "cairn ready",
             "cairn ready --wait --timeout 5s",

@@ -20,6 +20,7 @@ mod tests;
 pub use commit::{CommitContext, plan_commit};
 pub use commit_request::CommitRequest;
 pub use delete::plan_delete;
+pub(crate) use extents::{Extended, check_extents};
 pub use list::{ListRequest, list};
 pub use look_up::{Found, LookUpTarget, look_up};
 pub use manager::Blobs;

@@ -217,6 +217,7 @@ impl Config {
                 bytes_per_second: self.repair_bandwidth.as_u64(),
                 score: self.placement,
             },
+            orphan_sweep_period: timing.orphan_sweep_period,
         })
     }
 }

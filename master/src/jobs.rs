@@ -4,6 +4,7 @@
 mod collection;
 mod dropping;
 mod grace;
+mod orphans;
 mod reconstruction;
 mod revocation;
 mod sweeping;
@@ -13,4 +14,6 @@ mod tests;
 pub use collection::Collection;
 pub use dropping::plan_drop;
 pub use grace::Grace;
+pub use orphans::OrphanSweep;
+pub(crate) use reconstruction::rebuilt_at;
 pub use reconstruction::{Reconstruction, RepairSettings};

@@ -24,6 +24,8 @@ pub const REPAIRS: &[u8] = b"repair/";
 pub const REVOCATIONS: &[u8] = b"revoke/";
 /// `serial`: serials below it may have been given out.
 pub const SERIAL: &[u8] = b"serial";
+/// `job/orphan-sweep`: how far the orphan sweep is; absent between two rounds.
+pub const ORPHAN_SWEEP: &[u8] = b"job/orphan-sweep";
 /// `kv/<key>`: a value of the public key-value service, as it is: no format version stands before it, so that bytes can
 /// be added to it.
 pub const VALUES: &[u8] = b"kv/";

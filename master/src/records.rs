@@ -108,6 +108,17 @@ pub struct RevocationRecord {
     pub timed_out: bool,
 }
 
+/// How far the orphan sweep is.
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+pub struct SweepRecord {
+    /// The node that is looked through; those with lower ids are done.
+    #[prost(bytes = "bytes", tag = "1")]
+    pub node: Bytes,
+    /// The segment up to which it was; empty at its beginning.
+    #[prost(bytes = "bytes", tag = "2")]
+    pub after: Bytes,
+}
+
 /// A number on its own: `serial` and `cluster_epoch`.
 #[derive(Clone, PartialEq, Eq, prost::Message)]
 pub struct NumberRecord {

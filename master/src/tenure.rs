@@ -6,6 +6,7 @@ use std::time::Duration;
 use cairn_codec::Layout;
 use cairn_proto::ids::{ClusterId, SessionId};
 use cairn_proto::{Refusal, wire};
+use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
@@ -13,8 +14,9 @@ use tokio_util::sync::CancellationToken;
 use crate::administration::NodeAdministration;
 use crate::blobs::{Blobs, Overwrite};
 use crate::clock::Clock;
-use crate::failure::Failure;
-use crate::jobs::{Collection, Reconstruction, RepairSettings};
+use crate::failure::{Failure, StateError};
+use crate::fsck::Inspector;
+use crate::jobs::{Collection, OrphanSweep, Reconstruction, RepairSettings};
 use crate::keys;
 use crate::kv::Values;
 use crate::layouts::wire_layout;
@@ -55,6 +57,8 @@ pub struct Settings {
     pub collection_grace: Duration,
     /// How missing chunks are rebuilt.
     pub repair: RepairSettings,
+    /// In which every node's inventory is looked through for chunks that nothing names.
+    pub orphan_sweep_period: Duration,
 }
 
 /// What a tenure needs of the outside.
@@ -87,6 +91,8 @@ pub struct Tenure {
     census: Arc<CensusTaker>,
     reconstruction: Arc<Reconstruction>,
     administration: NodeAdministration,
+    sweep_wanted: Arc<Notify>,
+    inspector: Arc<Inspector>,
 }
 
 impl Tenure {
@@ -121,11 +127,12 @@ impl Tenure {
         nodes: Arc<Nodes>,
     ) -> Self {
         let requests = Arc::new(Requests::new(ledger.clone()));
+        let reconstruction =
+            Arc::new(Reconstruction::new(ledger.clone(), Arc::clone(&clock), Arc::clone(&nodes), settings.repair));
+        let sweep_wanted = Arc::new(Notify::new());
         let layout = settings.default_layout;
         let spare = u32::try_from(layout.code()).expect("a layout has at most 255 chunks");
         let census = Arc::new(CensusTaker::new(ledger.clone(), Arc::clone(&clock), Arc::clone(&nodes), spare));
-        let reconstruction =
-            Arc::new(Reconstruction::new(ledger.clone(), Arc::clone(&clock), Arc::clone(&nodes), settings.repair));
         Self {
             administration: NodeAdministration::new(
                 ledger.clone(),
@@ -164,7 +171,16 @@ impl Tenure {
                 layout.cell_size_bytes() as u64,
             ),
             census,
+            inspector: Arc::new(Inspector::new(
+                ledger.clone(),
+                Arc::clone(&clock),
+                Arc::clone(&nodes),
+                Arc::clone(&reconstruction),
+                settings.repair.grace,
+                Arc::clone(&sweep_wanted),
+            )),
             reconstruction,
+            sweep_wanted,
             ledger,
             clock,
             settings,
@@ -183,7 +199,27 @@ impl Tenure {
         tasks.spawn(self.collection().run(stop.clone()));
         tasks.spawn(Arc::clone(&self.reconstruction).run(stop.clone()));
         tasks.spawn(Arc::clone(self).watch_sessions(stop.clone()));
+        match self.orphan_sweep() {
+            Ok(sweep) => drop(tasks.spawn(sweep.run(stop.clone()))),
+            Err(error) => tracing::error!(%error, "no orphans are swept in this election"),
+        }
         tasks
+    }
+
+    /// The orphan sweep of this election.
+    pub fn orphan_sweep(&self) -> Result<OrphanSweep, StateError> {
+        OrphanSweep::load(
+            self.ledger.clone(),
+            Arc::clone(&self.clock),
+            Arc::clone(&self.nodes),
+            self.settings.orphan_sweep_period,
+            Arc::clone(&self.sweep_wanted),
+        )
+    }
+
+    /// Compares records with what nodes keep.
+    pub fn inspector(&self) -> &Arc<Inspector> {
+        &self.inspector
     }
 
     /// The garbage collection of this election.

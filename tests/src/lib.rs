@@ -5,6 +5,7 @@ pub mod bare_cluster;
 pub mod bench;
 pub mod binary;
 pub mod blob_load;
+pub mod churn;
 pub mod datacenters;
 pub mod direct_requests;
 pub mod disk_usage;

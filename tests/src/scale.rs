@@ -23,6 +23,10 @@ pub struct Scale {
     pub power_cuts: u32,
     /// How long masters are killed and started again.
     pub kill_masters: Duration,
+    /// How often the elected master is killed while there is work in the background.
+    pub master_kills: u32,
+    /// Small files that nodes share.
+    pub small_files: u64,
     /// How long the elected master is stopped: longer than its lease and the buffer.
     pub stop_master: Duration,
 }
@@ -40,6 +44,8 @@ pub const EVERY_CHANGE: Scale = Scale {
     listed_keys: 5_000,
     power_cuts: 2,
     kill_masters: Duration::from_secs(10),
+    master_kills: 5,
+    small_files: 2_000,
     stop_master: Duration::from_secs(7),
 };
 /// The promised figures.
@@ -53,6 +59,8 @@ pub const FULL: Scale = Scale {
     listed_keys: 1_000_000,
     power_cuts: 50,
     kill_masters: Duration::from_mins(2),
+    master_kills: 50,
+    small_files: 10_000,
     stop_master: Duration::from_secs(30),
 };
 

@@ -35,8 +35,73 @@ pub struct ClusterStatus {
     pub nodes: Vec<NodeStatus>,
     /// Number of blobs by how many further losses they survive: `"2"`, `"1"`, `"0"`, `"lost"`.
     pub redundancy: BTreeMap<String, u64>,
+    /// Keys of blobs that cannot be read.
+    pub lost_keys: Vec<String>,
+    /// What the loss of a whole failure domain would cost.
+    pub failure_domains: Vec<DomainStatus>,
     /// Segments that wait for repair.
     pub pending_repairs: u64,
+}
+
+/// A level of failure domains.
+#[derive(Debug, Clone, Deserialize)]
+pub struct DomainStatus {
+    /// Key of the label.
+    pub level: String,
+    /// How many there are.
+    pub domains: u64,
+    /// Blobs that could not be read without one of them.
+    pub endangered_blobs: u64,
+}
+
+/// `cairn fsck --json`.
+#[derive(Debug, Clone, Deserialize)]
+pub struct FsckReport {
+    /// Whether there is no problem.
+    pub ok: bool,
+    /// What does not agree.
+    pub problems: Vec<FsckProblem>,
+    /// Chunks compared.
+    pub chunks: u64,
+    /// Blobs waiting to be dropped.
+    pub deleted_blobs: u64,
+    /// Chunks waiting to be deleted.
+    pub garbage_chunks: u64,
+    /// As in `heal status`.
+    pub pending_repairs: u64,
+    /// Read by `--deep`.
+    pub read_blobs: u64,
+}
+
+/// One problem of it.
+#[derive(Debug, Clone, Deserialize)]
+pub struct FsckProblem {
+    /// `missing`, `orphan`, ...
+    pub kind: String,
+    /// The key it is about, if one is known.
+    pub key: Option<String>,
+    /// The segment.
+    pub segment: Option<String>,
+    /// The chunk of it.
+    pub chunk: Option<u32>,
+    /// Name of the node.
+    pub node: Option<String>,
+    /// For people.
+    pub detail: String,
+    /// For people.
+    pub next_step: String,
+}
+
+impl FsckReport {
+    /// How many problems there are of each kind.
+    #[must_use]
+    pub fn kinds(&self) -> BTreeMap<&str, usize> {
+        let mut kinds = BTreeMap::new();
+        for problem in &self.problems {
+            *kinds.entry(problem.kind.as_str()).or_default() += 1;
+        }
+        kinds
+    }
 }
 
 /// A master, seen from the elected one.

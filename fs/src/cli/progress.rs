@@ -23,9 +23,27 @@ impl Progress {
         Self { bar, started: Instant::now(), may_show: console::draws() }
     }
 
+    /// For things that are counted, of which nobody knows how many there are.
+    pub(crate) fn counting(subject: &str) -> Self {
+        let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::hidden());
+        let style = ProgressStyle::with_template("{pos} {msg}").expect("the template is a constant");
+        let bar = bar.with_style(style).with_message(subject.to_owned());
+        Self { bar, started: Instant::now(), may_show: console::draws() }
+    }
+
+    /// So many are done.
+    pub(crate) fn set(&mut self, done: u64) {
+        self.bar.set_position(done);
+        self.show_in_time();
+    }
+
     /// Counts bytes as done.
     pub(crate) fn advance(&mut self, bytes: usize) {
         self.bar.inc(bytes as u64);
+        self.show_in_time();
+    }
+
+    fn show_in_time(&mut self) {
         if self.may_show && self.started.elapsed() > SHOWN_AFTER {
             self.may_show = false;
             self.bar.set_draw_target(ProgressDrawTarget::stderr());

@@ -91,13 +91,13 @@ impl ExpectedCell {
         self.id
     }
 
-    fn check(&self, frame: Bytes) -> Result<Bytes, String> {
+    fn check(&self, frame: Bytes) -> Result<Frame, String> {
         let frame = Frame::parse(frame).map_err(|error| error.to_string())?;
         frame.check_id(&self.id).map_err(|error| error.to_string())?;
         if frame.payload_len() != self.length {
             return Err(format!("has {} bytes, not {}", frame.payload_len(), self.length));
         }
-        Ok(frame.payload())
+        Ok(frame)
     }
 }
 
@@ -116,6 +116,13 @@ impl ChunkStream {
 
     /// The next cell in the order asked; `None` after the last.
     pub(super) async fn next(&mut self) -> Result<Option<NextCell>, ChunkFailure> {
+        let frame = self.next_frame().await?;
+        let pinned_bytes = self.pinned_bytes;
+        Ok(frame.map(|frame| frame.map(|frame| ReceivedCell { payload: frame.payload(), pinned_bytes })))
+    }
+
+    /// The same, as it was stored.
+    pub(super) async fn next_frame(&mut self) -> Result<Option<Result<Frame, String>>, ChunkFailure> {
         if self.expected.is_empty() {
             return Ok(None);
         }
@@ -126,10 +133,7 @@ impl ChunkStream {
             self.arrived = received.message.cells.into();
         }
         let cell = self.expected.pop_front().zip(self.arrived.pop_front());
-        Ok(cell.map(|(expected, frame)| {
-            let pinned_bytes = self.pinned_bytes;
-            expected.check(frame).map(|payload| ReceivedCell { payload, pinned_bytes })
-        }))
+        Ok(cell.map(|(expected, frame)| expected.check(frame)))
     }
 }
 

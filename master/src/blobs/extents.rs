@@ -8,14 +8,14 @@ use cairn_proto::records::Extent;
 
 /// A segment that extents name.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Extended {
-    pub(super) layout: Layout,
-    pub(super) length_bytes: u64,
+pub(crate) struct Extended {
+    pub(crate) layout: Layout,
+    pub(crate) length_bytes: u64,
 }
 
 /// Refuses unless the extents lie in their segments, in whole rows but for the last row of the blob, in one layout, and
 /// make up the blob's length.
-pub(super) fn check_extents<S: BuildHasher>(
+pub(crate) fn check_extents<S: BuildHasher>(
     extents: &[Extent],
     size_bytes: u64,
     segments: &HashMap<SegmentId, Extended, S>,

@@ -36,6 +36,9 @@ pub struct TimingConfig {
     /// How long a dead node may be away before its chunks are rebuilt elsewhere.
     #[serde(with = "humantime_serde")]
     pub repair_grace: Duration,
+    /// In which the inventory of every node is looked through for chunks that nothing names.
+    #[serde(with = "humantime_serde")]
+    pub orphan_sweep_period: Duration,
 }
 
 impl Default for TimingConfig {
@@ -51,6 +54,7 @@ impl Default for TimingConfig {
             node_dead: Duration::from_secs(5),
             collection_grace: Duration::from_secs(30),
             repair_grace: Duration::from_mins(10),
+            orphan_sweep_period: Duration::from_hours(24),
         }
     }
 }

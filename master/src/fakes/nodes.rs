@@ -22,6 +22,8 @@ pub(crate) struct FakeNode {
     pub(crate) revoked: BTreeSet<SessionId>,
     /// Sealed segments and their sessions.
     pub(crate) sealed: BTreeMap<SegmentId, SessionId>,
+    /// How they are listed, where a test says more of them.
+    pub(crate) listed: BTreeMap<SegmentId, wire::ListedChunk>,
     pub(crate) admissions_asked: usize,
     pub(crate) fails_rebuilds: bool,
     pub(crate) highest_epochs: (u64, u64),
@@ -76,6 +78,16 @@ impl FakeNodes {
         }
     }
 
+    /// Has the nodes that these chunks are at list them as they are.
+    pub(crate) fn note_chunks(&self, segment: SegmentId, session: SessionId, chunks: &[wire::Chunk]) {
+        let mut nodes = self.0.lock();
+        for (index, chunk) in (0..).zip(chunks) {
+            for node in nodes.values_mut().filter(|node| chunk.node == node.id.as_bytes().as_slice()) {
+                node.listed.insert(segment, listed(segment, session, index, chunk));
+            }
+        }
+    }
+
     /// Nodes that hold a segment.
     pub(crate) fn holders(&self, segment: SegmentId) -> usize {
         self.0.lock().values().filter(|node| node.sealed.contains_key(&segment)).count()
@@ -102,6 +114,17 @@ impl FakeNodes {
             return Err(Refusal::WrongIncarnation { current: node.incarnation.to_string() }.into());
         }
         Ok(work(node))
+    }
+}
+
+fn listed(segment: SegmentId, session: SessionId, chunk_index: u32, chunk: &wire::Chunk) -> wire::ListedChunk {
+    wire::ListedChunk {
+        segment: segment.to_wire(),
+        transaction: Some(wire::TransactionId { session: session.0, sequence: 1 }),
+        chunk_index,
+        cells: chunk.cells,
+        length_bytes: chunk.length_bytes,
+        digest: if chunk.digest.is_empty() { vec![0; 32].into() } else { chunk.digest.clone() },
     }
 }
 
@@ -171,10 +194,13 @@ impl NodeClient for FakeNodes {
         limit: u32,
     ) -> Result<wire::ListBlobsResponse, WireRefusal> {
         let list = |node: &mut FakeNode| {
-            let of_session = node.sealed.iter().filter(|(_, owner)| **owner == session);
+            let of_session = node.sealed.iter().filter(|(_, owner)| session.0 == 0 || **owner == session);
             let rest: Vec<SegmentId> =
                 of_session.map(|(segment, _)| *segment).filter(|id| start_after.is_none_or(|at| *id > at)).collect();
-            let chunk = |id: &SegmentId| wire::ListedChunk { segment: id.to_wire(), ..wire::ListedChunk::default() };
+            let chunk = |id: &SegmentId| match node.listed.get(id) {
+                Some(chunk) => chunk.clone(),
+                None => listed(*id, node.sealed[id], 0, &wire::Chunk::default()),
+            };
             let limit = limit.min(2) as usize;
             wire::ListBlobsResponse { chunks: rest.iter().take(limit).map(chunk).collect(), more: rest.len() > limit }
         };
@@ -200,7 +226,10 @@ impl NodeClient for FakeNodes {
             if (request.sources.len() < data && !is_copied) || node.fails_rebuilds {
                 return Err(Refusal::RebuildFailed { why: "too few sources".to_owned() });
             }
-            node.sealed.insert(id, SessionId(u64::MAX));
+            let rebuilder = SessionId(u64::MAX);
+            node.sealed.insert(id, rebuilder);
+            let made = &segment.chunks[request.chunk_index as usize];
+            node.listed.insert(id, listed(id, rebuilder, request.chunk_index, made));
             let chunk = segment.chunks[request.chunk_index as usize].clone();
             Ok(wire::Chunk { node: node.id.to_wire(), incarnation: node.incarnation.to_wire(), ..chunk })
         };

@@ -41,6 +41,7 @@ pub(crate) fn settings() -> Settings {
         },
         collection_grace: Duration::from_secs(10),
         repair: RepairSettings { grace: Duration::from_mins(1), bytes_per_second: 0, score: Score::Hybrid },
+        orphan_sweep_period: Duration::from_hours(24),
     }
 }
 
@@ -225,6 +226,7 @@ pub(crate) fn written(
         .map(|chunk| NodeId::from_wire(&chunk.node).unwrap())
         .collect();
     nodes.seal(segment, session, &on);
+    nodes.note_chunks(segment, session, &chunks);
     let extent = wire::Extent {
         segment: opened.segment.clone(),
         first_row: 0,

@@ -23,6 +23,7 @@ use tokio_util::sync::CancellationToken;
 
 use damage::Damage;
 pub(super) use planning::begun;
+pub(crate) use planning::rebuilt_at;
 use queue::RepairQueue;
 use status::{RepairItem, RepairStatus};
 use survey::Surveys;

@@ -4,10 +4,13 @@ use cairn_proto::ids::SessionId;
 use cairn_proto::wire::metadata_server::{Metadata, MetadataServer};
 use cairn_proto::{MESSAGE_LIMIT_BYTES, wire};
 use futures_util::stream::{self, BoxStream, StreamExt};
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, async_trait};
 
 use super::desk::Desk;
 use crate::failure::Failure;
+use crate::fsck::MESSAGES;
 use crate::group::Group;
 use crate::office::Office;
 use crate::state::State;
@@ -139,6 +142,15 @@ impl Metadata for MetadataService {
         _request: Request<wire::GetHealStatusRequest>,
     ) -> Answer<wire::GetHealStatusResponse> {
         self.desk.read(|tenure| async move { Ok(tenure.reconstruction().report()) }).await
+    }
+
+    type FsckStream = ReceiverStream<Result<wire::FsckResponse, Status>>;
+
+    async fn fsck(&self, _request: Request<wire::FsckRequest>) -> Answer<Self::FsckStream> {
+        let begun = self.desk.read(|tenure| async move { Ok(tenure.inspector().begin()?) }).await?.into_inner();
+        let (messages, stream) = mpsc::channel(MESSAGES);
+        tokio::spawn(begun.run(messages));
+        Ok(Response::new(ReceiverStream::new(stream)))
     }
 
     async fn get_leader(&self, _request: Request<wire::GetLeaderRequest>) -> Answer<wire::GetLeaderResponse> {

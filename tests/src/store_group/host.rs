@@ -65,6 +65,7 @@ fn settings() -> Settings {
         session_timeout: timing.session_timeout,
         nodes: NodeTiming { heartbeat: timing.node_heartbeat, suspect: timing.node_suspect, dead: timing.node_dead },
         collection_grace: timing.collection_grace,
+        orphan_sweep_period: timing.orphan_sweep_period,
         repair: RepairSettings { grace: timing.repair_grace, bytes_per_second: 0, score: Score::default() },
     }
 }

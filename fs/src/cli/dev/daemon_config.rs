@@ -8,7 +8,8 @@ use super::settings::OverwritePolicy;
 use super::{DevFailure, DevSettings};
 
 /// Times that differ from those of a production cluster, so that what comes late there is soon seen here.
-const TIMING: Timing = Timing { session_timeout: "10s", collection_grace: "10s", repair_grace: "15s" };
+const TIMING: Timing =
+    Timing { session_timeout: "10s", collection_grace: "10s", repair_grace: "15s", orphan_sweep_period: "10m" };
 
 #[derive(Serialize)]
 struct MasterConfig<'a> {
@@ -35,6 +36,7 @@ struct Timing {
     session_timeout: &'static str,
     collection_grace: &'static str,
     repair_grace: &'static str,
+    orphan_sweep_period: &'static str,
 }
 
 #[derive(Serialize)]

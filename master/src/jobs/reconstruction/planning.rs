@@ -171,6 +171,13 @@ pub(in crate::jobs) fn begun(
     Ok(Some((record.target_chunk as usize, place)))
 }
 
+/// Where a chunk of a segment is being rebuilt, if one is.
+pub(crate) fn rebuilt_at(state: &State<'_>, segment: SegmentId) -> Result<Option<ChunkPlace>, StateError> {
+    let key = keys::repair(segment);
+    let record = state.message::<RepairRecord>(&key)?.map(|found| found.record);
+    Ok(begun(&key, record.as_ref())?.map(|(_, place)| place))
+}
+
 fn give_up(
     session: &mut StoreSession,
     id: SegmentId,

@@ -1,0 +1,99 @@
+//! Goal: `cairn fsck` says of a cluster what is true, whatever is written meanwhile: nothing where all is well, and where
+//! something is missing or left over, what and where. What is left over goes by itself.
+
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use cairn_tests::churn::Churn;
+use cairn_tests::workload::SourceFile;
+use cairn_tests::{ClusterOptions, DevCluster, Finished, Machine, tools, wait, workload};
+
+/// Writers of the load, and their blobs: through the log of a node, and small enough to be many.
+const WRITERS: u64 = 4;
+const LOAD_BYTES: usize = 200_000;
+/// Blobs of the load between two looks.
+const BETWEEN_LOOKS: u64 = 40;
+/// In which orphans are swept and garbage is deleted: more than the grace of a dev cluster.
+const CLEAN_DEADLINE: Duration = Duration::from_mins(2);
+const COPY_DEADLINE: Duration = Duration::from_mins(1);
+
+fn put_files(cluster: &DevCluster, prefix: &str, count: u64) -> Vec<SourceFile> {
+    let source = cluster.folder("source");
+    let file = |number| workload::random_file(&source, &format!("{prefix}-{number}"), 300_000 + number, number);
+    let files: Vec<SourceFile> = (0..count).map(file).collect();
+    for file in &files {
+        cluster.run(&["put", file.path.to_str().unwrap()]).expect_success();
+    }
+    files
+}
+
+fn copy_folder(from: &Path, to: &Path) {
+    let mut command = Command::new("cp");
+    Finished::of(command.arg("-a").arg(from).arg(to), COPY_DEADLINE).expect_success();
+}
+
+#[test]
+fn a_cluster_that_is_written_to_agrees_with_itself_and_one_without_a_node_says_which() {
+    let _machine = Machine::alone();
+    let cluster = DevCluster::start(ClusterOptions::default());
+    let files = put_files(&cluster, "file", 6);
+    let load = Churn::start(cluster.addresses(), WRITERS, LOAD_BYTES);
+    for _ in 0..5 {
+        load.wait_written(BETWEEN_LOOKS);
+        let report = cluster.fsck(&[]);
+        assert!(report.ok, "all is well, and it says {report:#?}");
+        assert!(report.chunks > 0);
+    }
+    cluster.kill("node-2");
+    cluster.wait_nodes(CLEAN_DEADLINE, "dead", &["node-2"]);
+    // Not of this test: holes that the writers leave while the node is not known to be dead, and their repair.
+    load.wait_written(BETWEEN_LOOKS);
+    let report = cluster.fsck(&[]);
+    assert_eq!(report.kinds().get("unreachable"), Some(&1), "{report:#?}");
+    let false_kinds = ["missing", "different", "orphan", "lost", "uses", "blob-without-key", "key-without-blob"];
+    assert!(false_kinds.iter().all(|kind| !report.kinds().contains_key(kind)), "{report:#?}");
+    cluster.revive(&["node-2"]);
+    load.stop();
+    cluster.wait_clean(CLEAN_DEADLINE);
+    for file in &files {
+        tools::assert_got(&cluster, file);
+    }
+    let deep = cluster.fsck(&["--deep"]);
+    assert!(deep.ok && deep.read_blobs >= files.len() as u64, "{deep:#?}");
+}
+
+#[test]
+fn a_node_brought_back_from_an_older_copy_lacks_what_came_since_and_loses_what_was_deleted() {
+    let _machine = Machine::alone();
+    let cluster = DevCluster::start(ClusterOptions::default());
+    let kept = put_files(&cluster, "kept", 4);
+    let deleted = put_files(&cluster, "deleted", 4);
+    // Both files of the same data: nothing runs there meanwhile.
+    cluster.dev_kill("node-3").expect_success();
+    let copy = cluster.folder("copy").join("node-3");
+    copy_folder(&cluster.data("node-3"), &copy);
+    cluster.revive(&["node-3"]);
+    let later = put_files(&cluster, "later", 4);
+    for file in &deleted {
+        cluster.run(&["rm", &file.name]).expect_success();
+    }
+    cluster.wait_clean(CLEAN_DEADLINE);
+    cluster.dev_kill("node-3").expect_success();
+    std::fs::remove_dir_all(cluster.data("node-3")).unwrap();
+    copy_folder(&copy, &cluster.data("node-3"));
+    cluster.revive(&["node-3"]);
+    let report = cluster.fsck(&[]);
+    let missing: Vec<&str> =
+        report.problems.iter().filter(|it| it.kind == "missing").filter_map(|it| it.key.as_deref()).collect();
+    assert!(later.iter().all(|file| missing.contains(&file.name.as_str())), "{report:#?}");
+    assert!(report.problems.iter().all(|problem| problem.node.as_deref() == Some("node-3")), "{report:#?}");
+    assert!(!missing.iter().any(|key| kept.iter().any(|file| file.name == *key)), "{report:#?}");
+    wait::until_true("what was deleted is swept", CLEAN_DEADLINE, || {
+        let report = cluster.fsck(&[]);
+        !report.kinds().contains_key("orphan") && report.garbage_chunks == 0
+    });
+    for file in kept.iter().chain(&later) {
+        tools::assert_got(&cluster, file);
+    }
+}
