@@ -371,6 +371,17 @@ impl Tenure {
                 .map(|(spare_chunks, blobs)| wire::RedundancyCount { spare_chunks, blobs })
                 .collect(),
             lost_blobs: census.lost_blobs,
+            lost_keys: census.lost_keys,
+            domain_levels: census
+                .levels
+                .into_iter()
+                .filter(|(level, _)| level.domains > 1)
+                .map(|(level, endangered_blobs)| wire::DomainLevel {
+                    label: level.label,
+                    domains: level.domains as u64,
+                    endangered_blobs,
+                })
+                .collect(),
             keys: census.keys,
             stored_bytes: census.stored_bytes,
             free_bytes: placeable_bytes(&free, layout),

@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 
 use bytesize::ByteSize;
 use cairn_proto::ids::{ClusterId, NodeId};
-use cairn_proto::wire::{GetStatusResponse, Label, Layout, MasterStatus, NodeInfo, NodeState};
+use cairn_proto::wire::{DomainLevel, GetStatusResponse, Label, Layout, MasterStatus, NodeInfo, NodeState};
 use clap::Args;
 use serde::Serialize;
 
@@ -31,6 +31,10 @@ struct ClusterStatus {
     /// Blobs by the number of chunks that may still be lost, all numbers of the default layout among
     /// them, and those that cannot be read.
     redundancy: BTreeMap<String, u64>,
+    /// Keys of blobs that cannot be read; the first of them, where there are many.
+    lost_keys: Vec<String>,
+    /// Where there are several domains of a level, the blobs that could not be read without one of them.
+    failure_domains: Vec<DomainLine>,
     pending_repairs: u64,
     keys: u64,
     stored_bytes: u64,
@@ -47,6 +51,13 @@ struct MasterLine {
     state: &'static str,
     elected: bool,
     raft_leader: bool,
+}
+
+#[derive(Debug, Serialize)]
+struct DomainLine {
+    level: String,
+    domains: u64,
+    endangered_blobs: u64,
 }
 
 #[derive(Debug, Serialize)]
@@ -80,6 +91,8 @@ impl From<GetStatusResponse> for ClusterStatus {
             redundancy: none.chain(counts).chain([("lost".to_owned(), status.lost_blobs)]).collect(),
             masters: by_name(status.masters.into_iter().map(MasterLine::from), |master| &master.name),
             nodes: by_name(status.nodes.into_iter().map(NodeLine::from), |node| &node.name),
+            lost_keys: status.lost_keys,
+            failure_domains: status.domain_levels.into_iter().map(DomainLine::from).collect(),
             pending_repairs: status.pending_repairs,
             keys: status.keys,
             stored_bytes: status.stored_bytes,
@@ -88,6 +101,12 @@ impl From<GetStatusResponse> for ClusterStatus {
             sessions: status.sessions,
             open_transactions: status.open_transactions,
         }
+    }
+}
+
+impl From<DomainLevel> for DomainLine {
+    fn from(level: DomainLevel) -> Self {
+        Self { level: level.label, domains: level.domains, endangered_blobs: level.endangered_blobs }
     }
 }
 
@@ -160,7 +179,7 @@ pub(super) fn size(bytes: u64) -> String {
 impl ClusterStatus {
     fn text(&self) -> String {
         let layout = self.layout.as_deref().unwrap_or("unknown");
-        [
+        let lines = [
             format!("Cluster {}   layout {layout}", self.cluster),
             format!("{} keys, {} stored, {} free", self.keys, size(self.stored_bytes), size(self.free_bytes)),
             String::new(),
@@ -169,8 +188,24 @@ impl ClusterStatus {
             self.node_table(),
             String::new(),
             self.redundancy_line(),
-        ]
-        .join("\n")
+        ];
+        lines.into_iter().chain(self.domain_lines()).chain(self.lost_lines()).collect::<Vec<_>>().join("\n")
+    }
+
+    /// What the loss of a whole failure domain would cost.
+    fn domain_lines(&self) -> impl Iterator<Item = String> {
+        self.failure_domains.iter().map(|line| match line.endangered_blobs {
+            0 => format!("Any one of {} {} domains may be lost", line.domains, line.level),
+            blobs => format!("Losing one of {} {} domains would lose up to {blobs} blobs", line.domains, line.level),
+        })
+    }
+
+    /// Blobs that cannot be read, by name.
+    fn lost_lines(&self) -> impl Iterator<Item = String> {
+        let lost = self.redundancy.get("lost").copied().unwrap_or_default();
+        let unnamed = lost.saturating_sub(self.lost_keys.len() as u64);
+        let names = self.lost_keys.iter().map(|key| format!("Lost   {key}"));
+        names.chain((unnamed > 0).then(|| format!("... and {unnamed} more")))
     }
 
     fn master_table(&self) -> String {
@@ -224,7 +259,7 @@ impl ClusterStatus {
 mod tests {
     use super::ClusterStatus;
     use cairn_proto::wire::{
-        Device, GetStatusResponse, Label, Layout, MasterStatus, NodeInfo, NodeState, RedundancyCount,
+        Device, DomainLevel, GetStatusResponse, Label, Layout, MasterStatus, NodeInfo, NodeState, RedundancyCount,
     };
 
     fn response() -> GetStatusResponse {
@@ -256,6 +291,8 @@ mod tests {
                 RedundancyCount { spare_chunks: 1, blobs: 3 },
             ],
             lost_blobs: 1,
+            lost_keys: vec!["a b".to_owned()],
+            domain_levels: vec![DomainLevel { label: "dc".to_owned(), domains: 3, endangered_blobs: 2 }],
             keys: 8,
             default_layout: Some(Layout { data: 4, code: 2, cell_size_bytes: 65_536, stripe_size_bytes: 1 << 26 }),
             pending_repairs: 3,
@@ -272,7 +309,8 @@ mod tests {
                 r#""masters":[{"name":"master-1","address":"127.0.0.1:7001","state":"active","elected":true,"raft_leader":true}],"#,
                 r#""nodes":[{"name":"node-1","id":"02020202-0202-0202-0202-020202020202","address":"127.0.0.1:7011","#,
                 r#""state":"dead","intended":"active","used_bytes":14,"limit_bytes":200,"locality":"rack=r1"}],"#,
-                r#""redundancy":{"0":0,"1":3,"2":4,"lost":1},"pending_repairs":3,"keys":8,"stored_bytes":0,"free_bytes":0,"#,
+                r#""redundancy":{"0":0,"1":3,"2":4,"lost":1},"lost_keys":["a b"],"#,
+                r#""failure_domains":[{"level":"dc","domains":3,"endangered_blobs":2}],"pending_repairs":3,"keys":8,"stored_bytes":0,"free_bytes":0,"#,
                 r#""total_bytes":0,"sessions":0,"open_transactions":0}"#
             )
         );
@@ -290,6 +328,10 @@ mod tests {
     #[test]
     fn people_see_what_differs_from_what_is_wanted() {
         let text = ClusterStatus::from(response()).text();
+        assert!(
+            text.contains("Losing one of 3 dc domains would lose up to 2 blobs") && text.contains("Lost   a b"),
+            "{text}"
+        );
         assert!(
             text.contains("dead (active)") && text.contains("lost: 1   2 spare: 4   1 spare: 3   0 spare: 0"),
             "{text}"

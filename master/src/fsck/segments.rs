@@ -129,7 +129,7 @@ impl<'a> SegmentPass<'a> {
         for (segment, place, standing) in &expectations.unlisted {
             *self.unchecked.entry(place.node).or_default() += 1;
             reporter.progress.unchecked_chunks += 1;
-            if *standing == PlaceStanding::Away {
+            if !standing.is_readable() {
                 *absent.entry(*segment).or_default() += 1;
             }
         }

@@ -6,7 +6,8 @@ use cairn_proto::wire::NodeState;
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
-use super::census::{Census, Lives, take_census};
+use super::Domains;
+use super::census::{Census, take_census};
 use crate::clock::Clock;
 use crate::failure::Failure;
 use crate::ledger::Ledger;
@@ -85,9 +86,9 @@ impl CensusTaker {
     async fn take(&self) -> Result<Census, Failure> {
         let start = self.clock.now();
         let view = self.ledger.view()?;
-        let (lives, spare_when_empty) = (self.lives(), self.spare_when_empty);
+        let (domains, spare_when_empty) = (self.domains(), self.spare_when_empty);
         let counting =
-            tokio::task::spawn_blocking(move || take_census(&State(view.as_ref()), &lives, spare_when_empty));
+            tokio::task::spawn_blocking(move || take_census(&State(view.as_ref()), &domains, spare_when_empty));
         let stopped = |_| Refusal::NotReady { why: "this master is stopping".to_owned() };
         let census = counting.await.map_err(stopped)??;
         let at = self.clock.now();
@@ -95,10 +96,10 @@ impl CensusTaker {
         Ok(census)
     }
 
-    /// Nodes whose chunks count: all but the dead and the removed.
-    fn lives(&self) -> Lives {
+    /// Where the nodes are whose chunks count: all but the dead and the removed.
+    fn domains(&self) -> Domains {
         let members = self.nodes.members_with_state();
         let counted = members.into_iter().filter(|(_, state)| !matches!(state, NodeState::Dead | NodeState::Removed));
-        counted.map(|(member, _)| (member.node.id, member.node.incarnation)).collect()
+        Domains::of(counted.map(|(member, _)| (member.place(), member.locality())))
     }
 }

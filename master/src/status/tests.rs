@@ -114,3 +114,54 @@ async fn a_blob_that_the_masters_keep_is_as_safe_as_the_metadata() {
     }
     assert_eq!(redundancy(&world).await, (vec![(2, 1)], 0));
 }
+
+/// A cluster whose nodes are spread over datacenters, with one blob.
+async fn spread(nodes: u8, datacenters: u8) -> World {
+    let world = World::new(nodes).await;
+    for number in 1..=nodes {
+        let label = |key: &str, value: u8| wire::Label { key: key.to_owned(), value: value.to_string() };
+        world.nodes.with(number, |node| {
+            node.locality = vec![label("dc", number % datacenters), label("rack", number)];
+        });
+        world.tenure.nodes().join(None, world.nodes.info(number)).await.unwrap();
+    }
+    world.hear_nodes().await;
+    let session = world.session().await;
+    world.put(session, 1, "a").await;
+    world
+}
+
+async fn levels(world: &World) -> Vec<(String, u64, u64)> {
+    tokio::time::advance(Duration::from_secs(2)).await;
+    let levels = world.tenure.status().await.unwrap().domain_levels;
+    levels.into_iter().map(|level| (level.label, level.domains, level.endangered_blobs)).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_layout_that_bears_the_loss_of_any_datacenter_says_so() {
+    let world = spread(6, 3).await;
+    assert_eq!(levels(&world).await, [("dc".to_owned(), 3, 0), ("rack".to_owned(), 6, 0)]);
+    lose(&world, 1).await;
+    assert_eq!(levels(&world).await, [("dc".to_owned(), 3, 1), ("rack".to_owned(), 5, 0)]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn two_datacenters_are_too_few_for_four_of_six() {
+    let world = spread(6, 2).await;
+    assert_eq!(levels(&world).await, [("dc".to_owned(), 2, 1), ("rack".to_owned(), 6, 0)]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn lost_blobs_are_named() {
+    let world = World::new(6).await;
+    let session = world.session().await;
+    world.put(session, 1, "a").await;
+    world.put(session, 2, "b").await;
+    for number in 1..=3 {
+        lose(&world, number).await;
+    }
+    tokio::time::advance(Duration::from_secs(2)).await;
+    let status = world.tenure.status().await.unwrap();
+    assert_eq!((status.lost_blobs, status.lost_keys.len()), (2, 2));
+    assert!(status.lost_keys.contains(&"a".to_owned()));
+}

@@ -8,7 +8,7 @@ use std::time::Duration;
 use cairn_tests::bare_cluster::folder_on_disk;
 use cairn_tests::binary::cairn_program;
 use cairn_tests::datacenters::{Datacenters, Traffic};
-use cairn_tests::status::ClusterStatus;
+use cairn_tests::status::{ClusterStatus, KeyStatus};
 use cairn_tests::workload::{SourceFile, random_file, sum_of_bytes, tree};
 use cairn_tests::{COMMAND_DEADLINE, Finished, ForegroundDaemon, Machine, tools, wait};
 use tempfile::TempDir;
@@ -88,6 +88,14 @@ impl Spread {
     fn assert_reads(&self, number: usize, file: &SourceFile) {
         let got = self.run(number, &["get", &file.name, "-"]).expect_success();
         assert!(sum_of_bytes(&got.stdout) == file.sum, "{} read in datacenter {number} differs", file.name);
+    }
+
+    /// What the cluster says of the loss of a whole datacenter: how many there are, and the blobs that do not bear it.
+    #[track_caller]
+    fn endangered(&self, number: usize) -> (u64, u64) {
+        let status = self.run(number, &["status", "--json"]).expect_success().json::<ClusterStatus>();
+        let level = status.failure_domains.iter().find(|level| level.level == "dc").expect("nodes have this label");
+        (level.domains, level.endangered_blobs)
     }
 
     #[track_caller]
@@ -183,6 +191,7 @@ fn everything_reads_while_any_one_datacenter_is_cut_off() {
     for file in &files {
         spread.put(1, file);
     }
+    assert_eq!(spread.endangered(1), (3, 0));
     for lost in spread.datacenters.numbers() {
         let reader = lost % DATACENTERS + 1;
         spread.datacenters.set_connected(lost, false);
@@ -195,4 +204,34 @@ fn everything_reads_while_any_one_datacenter_is_cut_off() {
         spread.datacenters.set_connected(lost, true);
         spread.wait_active();
     }
+}
+
+#[test]
+fn a_layout_that_does_not_bear_the_loss_of_a_datacenter_says_so_before_and_names_what_is_lost() {
+    if !Datacenters::are_possible() {
+        return;
+    }
+    let _machine = Machine::shared();
+    tools::assert_installed("ip");
+    // Five chunks over three datacenters: one of them has two, and one may be lost.
+    let spread = Spread::start("4+1", 2);
+    let file = one_file(&spread.folder("source"));
+    spread.put(1, &file);
+    assert_eq!(spread.endangered(1), (3, 1));
+    let lost = spread.datacenters.numbers().find(|number| {
+        let others = spread.datacenters.numbers().find(|other| other != number).expect("there are three");
+        let shown = spread.run(others, &["stat", &file.name, "--json"]).expect_success().json::<KeyStatus>();
+        let here = format!("node-{number}-");
+        shown.chunks.iter().filter(|chunk| chunk.node.as_ref().is_some_and(|node| node.starts_with(&here))).count() == 2
+    });
+    let lost = lost.expect("one keeps two chunks");
+    let reader = lost % DATACENTERS + 1;
+    spread.datacenters.set_connected(lost, false);
+    wait::until_true("the cluster says that it is lost", ACTIVE_DEADLINE, || {
+        let answer = spread.run(reader, &["status", "--json"]);
+        answer.succeeded() && answer.json::<ClusterStatus>().lost_keys == [file.name.clone()]
+    });
+    spread.datacenters.set_connected(lost, true);
+    spread.wait_active();
+    spread.assert_reads(reader, &file);
 }

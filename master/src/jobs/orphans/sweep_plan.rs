@@ -85,6 +85,8 @@ mod tests {
             devices: Vec::new(),
             state: NodeState::Active,
             intended_state: NodeState::Active,
+            maintenance: None,
+            drained_from_bytes: 0,
         }
     }
 
