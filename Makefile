@@ -9,10 +9,10 @@ CARGO_OPTIONS := --release --workspace --locked
 PROGRAMS := $(CARGO_TARGET_DIR)/release
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo test sim verify bench bench-kv bench-keys fmt fix
+.PHONY: help setup build demo test sim verify bench bench-kv bench-keys bench-repair fmt fix
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: ## install what the build needs, where it is missing (Debian, Ubuntu)
 	@.setup/install
@@ -44,6 +44,9 @@ bench-kv: build ## measure the key-value service beside etcd's (installs etcd-se
 
 bench-keys: build ## measure the listing of up to a million keys through a mount (needs root)
 	$(PROGRAMS)/cairn-bench keys $(BENCH)
+
+bench-repair: build ## measure the rebuilding of what three nodes lose, one after the other
+	$(PROGRAMS)/cairn-bench repair $(BENCH)
 
 fmt: ## format the source
 	cargo fmt --all

@@ -8,6 +8,7 @@ use std::time::Duration;
 use cairn_tests::bench::{Amount, ComparisonOptions, DropPageCache, Figure, WorkError, compare, work};
 use cairn_tests::bench::{KeysError, KeysFigures, KeysOptions, measure_keys};
 use cairn_tests::bench::{KvError, KvOptions, Measurement, compare_kv};
+use cairn_tests::bench::{RepairError, RepairFigures, RepairOptions, measure_repairs};
 use cairn_tests::binary::profile_directory;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
@@ -58,6 +59,21 @@ enum Command {
         #[arg(long)]
         output: Option<PathBuf>,
     },
+    /// The rebuilding of what nodes lose
+    Repair(RepairArguments),
+}
+
+#[derive(Debug, Args)]
+struct RepairArguments {
+    /// Files of 1 GiB
+    #[arg(long, default_value_t = 4)]
+    big_files: u32,
+    /// Files of 300 KiB
+    #[arg(long, default_value_t = 1000)]
+    small_files: u32,
+    /// Folder for bench-repair.md and bench-repair.json [default: `bench` beside this program]
+    #[arg(long)]
+    output: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]
@@ -113,6 +129,8 @@ enum BenchError {
     Kv(#[from] KvError),
     #[error(transparent)]
     Keys(#[from] KeysError),
+    #[error(transparent)]
+    Repair(#[from] RepairError),
     #[error("cannot write the output: {0}")]
     Output(#[from] io::Error),
 }
@@ -131,6 +149,7 @@ fn main() -> ExitCode {
             comparison(&options, &output.unwrap_or_else(|| profile_directory().join("bench")))
         }
         Command::Kv(arguments) => key_values(arguments),
+        Command::Repair(arguments) => repairs(arguments),
         Command::Keys { keys, output } => {
             many_keys(&KeysOptions { keys }, &output.unwrap_or_else(|| profile_directory().join("bench")))
         }
@@ -185,6 +204,24 @@ fn many_keys(options: &KeysOptions, output: &Path) -> Result<(), BenchError> {
     report.write(output)?;
     writeln!(io::stdout(), "\n{}\nwritten to {}", report.markdown(), output.display())?;
     Ok(())
+}
+
+fn repairs(arguments: RepairArguments) -> Result<(), BenchError> {
+    let RepairArguments { big_files, small_files, output } = arguments;
+    let report = measure_repairs(RepairOptions { big_files, small_files }, &mut show_repair)?;
+    let output = output.unwrap_or_else(|| profile_directory().join("bench"));
+    report.write(&output)?;
+    writeln!(io::stdout(), "\n{}\nwritten to {}", report.markdown(), output.display())?;
+    Ok(())
+}
+
+fn show_repair(figures: &RepairFigures) {
+    let RepairFigures { node, begun_s, healed_s, chunks, mib_a_second, .. } = figures;
+    let line = writeln!(
+        io::stdout(),
+        "{node}: begun after {begun_s:.2} s, {chunks} chunks in {healed_s:.1} s, {mib_a_second:.0} MiB/s"
+    );
+    line.expect("standard output is open");
 }
 
 fn show_keys(figures: &KeysFigures) {

@@ -1,0 +1,152 @@
+//! What it takes to rebuild what a node kept: how fast it goes, and what is read and written for each byte.
+
+mod report;
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+use std::{fs, io};
+
+use serde::Deserialize;
+
+use crate::{ClusterOptions, DevCluster, wait, workload};
+pub use report::RepairReport;
+
+/// Nodes; one more than a segment of 4+2 takes.
+const NODES: usize = 7;
+/// Nodes whose data is deleted, one after the other.
+const LOST: [&str; 3] = ["node-2", "node-5", "node-7"];
+/// Bytes of the small files, above what masters keep.
+const SMALL_FILE_BYTES: u64 = 300 << 10;
+/// From a loss until all is whole again.
+const HEAL_DEADLINE: Duration = Duration::from_mins(30);
+
+/// What is stored before nodes are lost.
+#[derive(Debug, Clone, Copy)]
+pub struct RepairOptions {
+    /// Files of 1 GiB.
+    pub big_files: u32,
+    /// Files of 300 KiB.
+    pub small_files: u32,
+}
+
+/// Figures of one lost node.
+#[derive(Debug, Clone, PartialEq, serde::Serialize)]
+pub struct RepairFigures {
+    /// The node.
+    pub node: String,
+    /// From its return without data to the first chunk under way.
+    pub begun_s: f64,
+    /// From then until every blob was whole.
+    pub healed_s: f64,
+    /// Chunks made.
+    pub chunks: u64,
+    /// Bytes made.
+    pub rebuilt_mib: f64,
+    /// Bytes made a second.
+    pub mib_a_second: f64,
+    /// Bytes read from nodes for each byte made.
+    pub read_per_byte: f64,
+    /// Bytes that all nodes wrote to disk for each byte made.
+    pub written_per_byte: f64,
+}
+
+/// Why there are no figures.
+#[derive(Debug, thiserror::Error)]
+pub enum RepairError {
+    /// A file could not be made or removed, or `/proc` not be read.
+    #[error(transparent)]
+    System(#[from] io::Error),
+}
+
+#[derive(Debug, Deserialize)]
+struct HealStatus {
+    pending: u64,
+    rebuilt_chunks: u64,
+    rebuilt_bytes: u64,
+    read_bytes: u64,
+    items: Vec<serde_json::Value>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Redundancy {
+    redundancy: BTreeMap<String, u64>,
+}
+
+/// Measures a new dev cluster that loses the data of three of its nodes in turn.
+pub fn measure_repairs(
+    options: RepairOptions,
+    tell: &mut dyn FnMut(&RepairFigures),
+) -> Result<RepairReport, RepairError> {
+    let cluster = DevCluster::start(ClusterOptions::default().nodes(NODES));
+    store_files(&cluster, options)?;
+    let mut figures = Vec::new();
+    for node in LOST {
+        let measured = measure_loss(&cluster, node)?;
+        tell(&measured);
+        figures.push(measured);
+    }
+    Ok(RepairReport::new(figures))
+}
+
+fn store_files(cluster: &DevCluster, options: RepairOptions) -> Result<(), RepairError> {
+    let source = cluster.folder("source");
+    let sizes = std::iter::repeat_n(1 << 30, options.big_files as usize)
+        .chain(std::iter::repeat_n(SMALL_FILE_BYTES, options.small_files as usize));
+    for (number, size_bytes) in (0..).zip(sizes) {
+        let file = workload::random_file(&source, &format!("file-{number}"), size_bytes, number);
+        cluster.run(&["put", &file.path.to_string_lossy()]).expect_success();
+        fs::remove_file(&file.path)?;
+    }
+    Ok(())
+}
+
+fn measure_loss(cluster: &DevCluster, node: &str) -> Result<RepairFigures, RepairError> {
+    cluster.kill(node);
+    fs::remove_dir_all(cluster.data(node))?;
+    let (before, written_before) = (heal_status(cluster), written_bytes(cluster, Some(node))?);
+    cluster.dev_start(node).expect_success();
+    let returned = Instant::now();
+    wait::until_true("the repair has begun", HEAL_DEADLINE, || {
+        let now = heal_status(cluster);
+        !now.items.is_empty() || now.rebuilt_chunks > before.rebuilt_chunks
+    });
+    let begun = Instant::now();
+    wait::until_true("every blob is whole", HEAL_DEADLINE, || is_whole(cluster));
+    let healed = begun.elapsed();
+    let (after, written_after) = (heal_status(cluster), written_bytes(cluster, None)?);
+    let made = (after.rebuilt_bytes - before.rebuilt_bytes) as f64;
+    let mib = made / f64::from(1 << 20);
+    Ok(RepairFigures {
+        node: node.to_owned(),
+        begun_s: begun.duration_since(returned).as_secs_f64(),
+        healed_s: healed.as_secs_f64(),
+        chunks: after.rebuilt_chunks - before.rebuilt_chunks,
+        rebuilt_mib: mib,
+        mib_a_second: mib / healed.as_secs_f64(),
+        read_per_byte: (after.read_bytes - before.read_bytes) as f64 / made,
+        written_per_byte: (written_after - written_before) as f64 / made,
+    })
+}
+
+fn heal_status(cluster: &DevCluster) -> HealStatus {
+    cluster.run(&["heal", "status", "--json"]).expect_success().json()
+}
+
+fn is_whole(cluster: &DevCluster) -> bool {
+    let heal = heal_status(cluster);
+    let status: Redundancy = cluster.run(&["status", "--json"]).expect_success().json();
+    let whole = status.redundancy.iter().all(|(spare, count)| (spare == "2") == (*count > 0));
+    whole && heal.pending == 0 && heal.items.is_empty()
+}
+
+/// Bytes that the processes of the nodes had written to disk so far, but for one that does not run.
+fn written_bytes(cluster: &DevCluster, absent: Option<&str>) -> Result<u64, io::Error> {
+    let mut sum = 0;
+    for node in cluster.node_names().iter().filter(|node| absent != Some(node.as_str())) {
+        let io = fs::read_to_string(format!("/proc/{}/io", cluster.process(node).id()))?;
+        let line = io.lines().find_map(|line| line.strip_prefix("write_bytes: "));
+        let written: Option<u64> = line.and_then(|number| number.parse().ok());
+        sum += written.ok_or_else(|| io::Error::other("no write_bytes in /proc"))?;
+    }
+    Ok(sum)
+}

@@ -1,0 +1,51 @@
+use std::fmt::Write;
+use std::path::Path;
+use std::{fs, io};
+
+use super::RepairFigures;
+
+/// Figures of all lost nodes.
+#[derive(Debug)]
+pub struct RepairReport {
+    figures: Vec<RepairFigures>,
+}
+
+impl RepairReport {
+    pub(super) fn new(figures: Vec<RepairFigures>) -> Self {
+        Self { figures }
+    }
+
+    /// A table.
+    #[must_use]
+    pub fn markdown(&self) -> String {
+        let mut text =
+            "Seven nodes, layout 4+2, of which one after the other returns without its data. At least 4 bytes are read \
+             and 1 is written for each that is rebuilt.\n\n\
+             | node | begun after, s | healed in, s | chunks | MiB | MiB/s | read for each byte | written for each byte |\n\
+             |---|---:|---:|---:|---:|---:|---:|---:|\n"
+                .to_owned();
+        for row in &self.figures {
+            writeln!(
+                text,
+                "| {} | {:.2} | {:.1} | {} | {:.0} | {:.0} | {:.2} | {:.2} |",
+                row.node,
+                row.begun_s,
+                row.healed_s,
+                row.chunks,
+                row.rebuilt_mib,
+                row.mib_a_second,
+                row.read_per_byte,
+                row.written_per_byte
+            )
+            .expect("a string takes all");
+        }
+        text
+    }
+
+    /// Writes `bench-repair.md` and `bench-repair.json` into a folder, which is made if missing.
+    pub fn write(&self, folder: &Path) -> io::Result<()> {
+        fs::create_dir_all(folder)?;
+        fs::write(folder.join("bench-repair.md"), self.markdown())?;
+        fs::write(folder.join("bench-repair.json"), serde_json::to_string_pretty(&self.figures)?)
+    }
+}
