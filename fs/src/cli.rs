@@ -32,6 +32,7 @@ mod node_choice;
 mod node_drain;
 mod node_list;
 mod node_maintenance;
+mod node_rebalance;
 mod node_remove;
 mod node_undrain;
 mod progress;
@@ -257,6 +258,8 @@ mod tests {
             "cairn node drain node-3 --yes --json",
             "cairn node undrain node-3",
             "cairn node maintenance node-3 --for 10m",
+            "cairn node rebalance",
+            "cairn node rebalance stop --json",
             "cairn node remove node-3 --yes --force --json",
             "cairn mount /m -o allow_other,layout=6+3 --masters a:1,b:2 --daemon",
             "cairn umount /m",
@@ -294,6 +297,7 @@ mod tests {
             "cairn node drain",
             "cairn node maintenance node-3",
             "cairn node maintenance node-3 --for ever",
+            "cairn node rebalance perhaps",
             "cairn put",
             "cairn cat",
             "cairn rm",

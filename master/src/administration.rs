@@ -1,7 +1,6 @@
 //! The life of a storage node in an administrator's hands: what lies on each, whether one can be emptied or removed, and
 //! the orders for it.
 
-mod domains;
 mod drain_plan;
 mod listing;
 mod manager;

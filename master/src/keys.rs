@@ -29,6 +29,8 @@ pub const ORPHAN_SWEEP: &[u8] = b"job/orphan-sweep";
 /// `kv/<key>`: a value of the public key-value service, as it is: no format version stands before it, so that bytes can
 /// be added to it.
 pub const VALUES: &[u8] = b"kv/";
+/// `job/rebalance`: whether an administrator has stopped the rebalancing.
+pub const REBALANCING: &[u8] = b"job/rebalance";
 /// `cluster_epoch`: raised by a recovery; absent means 1.
 pub const CLUSTER_EPOCH: &[u8] = b"cluster_epoch";
 

@@ -95,6 +95,17 @@ pub struct RepairRecord {
     /// Its index.
     #[prost(uint32, tag = "4")]
     pub target_chunk: u32,
+    /// It is moved to even nodes out: its place is left although nothing is wrong with it.
+    #[prost(bool, tag = "5")]
+    pub is_rebalanced: bool,
+}
+
+/// What an administrator wants of the rebalancing.
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+pub struct RebalanceRecord {
+    /// Nothing is moved.
+    #[prost(bool, tag = "1")]
+    pub stopped: bool,
 }
 
 /// A session that ended; its nodes are to be told.

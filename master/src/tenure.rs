@@ -16,7 +16,7 @@ use crate::blobs::{Blobs, Overwrite};
 use crate::clock::Clock;
 use crate::failure::{Failure, StateError};
 use crate::fsck::Inspector;
-use crate::jobs::{Collection, OrphanSweep, Reconstruction, RepairSettings};
+use crate::jobs::{Collection, OrphanSweep, Rebalancing, Reconstruction, RepairSettings};
 use crate::keys;
 use crate::kv::Values;
 use crate::layouts::wire_layout;
@@ -93,6 +93,7 @@ pub struct Tenure {
     administration: NodeAdministration,
     sweep_wanted: Arc<Notify>,
     inspector: Arc<Inspector>,
+    rebalancing: Arc<Rebalancing>,
 }
 
 impl Tenure {
@@ -134,6 +135,12 @@ impl Tenure {
         let spare = u32::try_from(layout.code()).expect("a layout has at most 255 chunks");
         let census = Arc::new(CensusTaker::new(ledger.clone(), Arc::clone(&clock), Arc::clone(&nodes), spare));
         Self {
+            rebalancing: Arc::new(Rebalancing::new(
+                ledger.clone(),
+                Arc::clone(&clock),
+                Arc::clone(&nodes),
+                Arc::clone(&reconstruction),
+            )),
             administration: NodeAdministration::new(
                 ledger.clone(),
                 Arc::clone(&clock),
@@ -198,6 +205,7 @@ impl Tenure {
         tasks.spawn(Arc::clone(&self.nodes).keep_records(stop.clone()));
         tasks.spawn(self.collection().run(stop.clone()));
         tasks.spawn(Arc::clone(&self.reconstruction).run(stop.clone()));
+        tasks.spawn(Arc::clone(&self.rebalancing).run(stop.clone()));
         tasks.spawn(Arc::clone(self).watch_sessions(stop.clone()));
         match self.orphan_sweep() {
             Ok(sweep) => drop(tasks.spawn(sweep.run(stop.clone()))),
@@ -236,6 +244,11 @@ impl Tenure {
     /// What is missing of segments, and its rebuilding.
     pub fn reconstruction(&self) -> &Arc<Reconstruction> {
         &self.reconstruction
+    }
+
+    /// The evening out of nodes.
+    pub fn rebalancing(&self) -> &Rebalancing {
+        &self.rebalancing
     }
 
     /// What an administrator has nodes do.

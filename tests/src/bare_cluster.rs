@@ -160,6 +160,17 @@ impl BareCluster {
         self.daemons.push(Daemon { name: name.to_owned(), kind: "node", program, running: None });
     }
 
+    /// Has a node store so much at most from its next start on.
+    ///
+    /// # Panics
+    /// When its configuration cannot be written.
+    pub fn set_node_limit(&self, name: &str, limit: &str) {
+        let path = self.config(name);
+        let mut config = fs::read_to_string(&path).expect("the node was added");
+        writeln!(config, "limit = {limit:?}").expect("a string takes any text");
+        fs::write(&path, config).expect("the test's folder can be written");
+    }
+
     /// The folder of everything.
     #[must_use]
     pub fn root(&self) -> &Path {

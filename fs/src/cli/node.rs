@@ -7,6 +7,7 @@ use super::logging::LogArguments;
 use super::node_drain::DrainArguments;
 use super::node_list::ListArguments;
 use super::node_maintenance::MaintenanceArguments;
+use super::node_rebalance::RebalanceArguments;
 use super::node_remove::RemoveArguments;
 use super::node_undrain::UndrainArguments;
 use super::shutdown::StopSignals;
@@ -41,6 +42,8 @@ enum NodeCommand {
     Undrain(UndrainArguments),
     /// Announce that a node may be away for a while
     Maintenance(MaintenanceArguments),
+    /// Show, stop or start the moving of chunks from fuller nodes to emptier ones
+    Rebalance(RebalanceArguments),
     /// Take a node out of the cluster for ever
     Remove(RemoveArguments),
 }
@@ -52,6 +55,7 @@ impl NodeArguments {
             (Some(NodeCommand::Drain(drain)), _) => drain.subject(),
             (Some(NodeCommand::Undrain(undrain)), _) => undrain.subject(),
             (Some(NodeCommand::Maintenance(maintenance)), _) => maintenance.subject(),
+            (Some(NodeCommand::Rebalance(_)), _) => "node rebalance".to_owned(),
             (Some(NodeCommand::Remove(remove)), _) => remove.subject(),
             (None, Some(config)) => format!("node {}", config.display()),
             (None, None) => "node".to_owned(),
@@ -69,6 +73,7 @@ impl NodeArguments {
             Some(NodeCommand::Drain(drain)) => drain.run().await,
             Some(NodeCommand::Undrain(undrain)) => undrain.run().await,
             Some(NodeCommand::Maintenance(maintenance)) => maintenance.run().await,
+            Some(NodeCommand::Rebalance(rebalance)) => rebalance.run().await,
             Some(NodeCommand::Remove(remove)) => remove.run().await,
             None => self.run_daemon().await,
         }

@@ -61,6 +61,23 @@ impl Client {
         answer.await
     }
 
+    /// How chunks move from fuller nodes to emptier ones.
+    pub async fn rebalance(&self) -> Result<wire::GetRebalanceResponse, ClientError> {
+        let answer =
+            self.ask_about_nodes("get the state of the rebalancing", CallKind::Overview, |mut admin| async move {
+                admin.get_rebalance(wire::GetRebalanceRequest {}).await
+            });
+        answer.await
+    }
+
+    /// Stops that, or lets it go on.
+    pub async fn set_rebalance(&self, stopped: bool) -> Result<(), ClientError> {
+        let answer = self.ask_about_nodes("change the rebalancing", CallKind::Repeatable, |mut admin| async move {
+            admin.set_rebalance(wire::SetRebalanceRequest { stopped }).await
+        });
+        answer.await.map(drop)
+    }
+
     async fn ask_about_nodes<T, F, R>(&self, what: &'static str, kind: CallKind, request: F) -> Result<T, ClientError>
     where
         F: Fn(NodeAdminClient<Channel>) -> R,

@@ -5,8 +5,7 @@ use cairn_proto::ids::NodeId;
 use cairn_proto::records::{ChunkPlace, Segment};
 use rand::Rng;
 
-use super::domains::first_level_broken;
-use crate::scheduler::{Candidate, Score, place_beside};
+use crate::scheduler::{Candidate, Score, first_level_broken, place_beside};
 use crate::status::Held;
 
 /// Why a node cannot be emptied, and what comes first.

@@ -1,6 +1,7 @@
 //! Rebuilds chunks whose nodes are gone, and moves those whose nodes are to be emptied.
 
 mod damage;
+mod moving;
 mod planning;
 mod queue;
 mod rate;

@@ -66,6 +66,19 @@ impl NodeAdmin for NodeAdminService {
         self.0.read(|tenure: Arc<Tenure>| async move { tenure.administration().tell_removal(id).await }).await
     }
 
+    async fn get_rebalance(&self, _request: Request<wire::GetRebalanceRequest>) -> Answer<wire::GetRebalanceResponse> {
+        self.0.read(|tenure: Arc<Tenure>| async move { Ok(tenure.rebalancing().report()?) }).await
+    }
+
+    async fn set_rebalance(&self, request: Request<wire::SetRebalanceRequest>) -> Answer<wire::SetRebalanceResponse> {
+        let stopped = request.into_inner().stopped;
+        let change = move |tenure: Arc<Tenure>| async move {
+            tenure.rebalancing().set_stopped(stopped).await?;
+            Ok(wire::SetRebalanceResponse {})
+        };
+        self.0.change(change).await
+    }
+
     async fn remove_node(&self, request: Request<wire::RemoveNodeRequest>) -> Answer<wire::RemoveNodeResponse> {
         let request = request.into_inner();
         let id = node(&request.node)?;

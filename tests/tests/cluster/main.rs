@@ -30,6 +30,7 @@ mod move_crash_points;
 mod moved_names;
 mod power_cut;
 mod programs;
+mod rebalance;
 mod refused_starts;
 mod repairs;
 mod restart;

@@ -8,6 +8,7 @@ use super::Damage;
 use super::damage::idle_places;
 use crate::failure::{Failure, StateError};
 use crate::garbage::{add_garbage, garbage_of, place_record, recorded_place};
+use crate::jobs::rebalancing::Move;
 use crate::keys;
 use crate::nodes::PlaceStanding;
 use crate::records::RepairRecord;
@@ -118,7 +119,8 @@ pub(super) fn plan_repointing(
     let Some(found) = State(session).segment(id)? else { return Ok(false) };
     let mut segment = found.record;
     let old = segment.chunks[rebuilt.chunk].place;
-    if old.is_some_and(|place| standing(place) == PlaceStanding::Present) {
+    let is_rebalanced = record.as_ref().is_some_and(|record| record.is_rebalanced);
+    if !is_rebalanced && old.is_some_and(|place| standing(place) == PlaceStanding::Present) {
         add_garbage(session, id, [rebuilt.target])?;
         settle_record(session, id, Damage::of(&segment, standing).as_ref(), record.as_ref());
         return Ok(false);
@@ -129,6 +131,35 @@ pub(super) fn plan_repointing(
     add_garbage(session, id, old)?;
     settle_record(session, id, Damage::of(&segment, standing).as_ref(), record.as_ref());
     Ok(true)
+}
+
+/// Settles that a chunk of a whole segment goes to another node to even them out, as long as nothing else is to be done
+/// for the segment. `None`: it is not as it was.
+pub(super) fn plan_move(
+    session: &mut StoreSession,
+    id: SegmentId,
+    wanted: &Move,
+    standing: impl Fn(ChunkPlace) -> PlaceStanding,
+    now_ms: u64,
+) -> Result<Option<Rebuilding>, Failure> {
+    if State(session).exists(&keys::repair(id))? {
+        return Ok(None);
+    }
+    let Some(found) = State(session).segment(id)? else { return Ok(None) };
+    let segment = found.record;
+    let Move { chunk, from, to, length_bytes } = *wanted;
+    let is_there = segment.chunks.get(chunk).is_some_and(|chunk| chunk.place == Some(from));
+    let mut barred: Vec<ChunkPlace> = segment.chunks.iter().filter_map(|chunk| chunk.place).collect();
+    barred.extend(garbage_of(&State(session), id)?);
+    let is_free = barred.iter().all(|place| place.node != to.node) && standing(to) == PlaceStanding::Present;
+    if !is_there || !is_free || Damage::of(&segment, &standing).is_some() {
+        return Ok(None);
+    }
+    let spare = i64::from(segment.layout.code);
+    let damage = Damage { spare, leaving: vec![chunk], leaving_bytes: length_bytes, ..Damage::default() };
+    let record = RepairRecord { is_rebalanced: true, ..repair_record(&[], now_ms, Some((chunk, to))) };
+    session.put(keys::repair(id), encode(&record));
+    Ok(Some(Rebuilding { segment, chunk, target: to, damage }))
 }
 
 /// Takes the names of nodes that are to be emptied from chunks without cells. Nothing has to be made elsewhere for them,
@@ -209,12 +240,16 @@ fn put_record(
     noticed_at_ms: u64,
     begun: Option<(usize, ChunkPlace)>,
 ) {
+    session.put(keys::repair(id), encode(&repair_record(missing, noticed_at_ms, begun)));
+}
+
+fn repair_record(missing: &[usize], noticed_at_ms: u64, begun: Option<(usize, ChunkPlace)>) -> RepairRecord {
     let narrow = |chunk: usize| u32::try_from(chunk).expect("a layout has at most 255 chunks");
-    let record = RepairRecord {
+    RepairRecord {
         chunks: missing.iter().copied().map(narrow).collect(),
         noticed_at_ms,
         target: begun.map(|(_, place)| place_record(place)),
         target_chunk: begun.map_or(0, |(chunk, _)| narrow(chunk)),
-    };
-    session.put(keys::repair(id), encode(&record));
+        is_rebalanced: false,
+    }
 }

@@ -69,6 +69,15 @@ impl RepairQueue {
         Some(segment)
     }
 
+    /// Takes a segment that nothing is known of, to move a chunk of it. `false`: it waits, or is in other hands.
+    pub(super) fn claim(&mut self, segment: SegmentId) -> bool {
+        let is_free = !self.has(segment) && !self.taken.contains_key(&segment);
+        if is_free {
+            self.taken.insert(segment, true);
+        }
+        is_free
+    }
+
     /// Nobody works on a segment any more.
     pub(super) fn done(&mut self, segment: SegmentId) {
         self.taken.remove(&segment);

@@ -56,17 +56,22 @@ impl Reconstruction {
             Need::Nothing => Ok(Next::Nothing),
             Need::Nodes(damage) => Ok(Next::Later(damage, RETRY_WITHOUT_NODES_AFTER)),
             Need::Clearing(damage) => Ok(Next::Later(damage, RETRY_AFTER)),
-            Need::Rebuild(rebuilding) => self.rebuild(*rebuilding, planned.index).await,
+            // Looked at once more: further chunks may be missing.
+            Need::Rebuild(rebuilding) if self.carry_out(&rebuilding, planned.index).await? => {
+                Ok(Next::Soon(rebuilding.left()))
+            }
+            Need::Rebuild(rebuilding) => Ok(Next::Later(rebuilding.damage, RETRY_AFTER)),
         }
     }
 
-    async fn rebuild(&self, rebuilding: Rebuilding, planned_at: u64) -> Result<Next, Failure> {
+    /// Has the chunk made and points its segment there. `false`: it could not be made.
+    pub(super) async fn carry_out(&self, rebuilding: &Rebuilding, planned_at: u64) -> Result<bool, Failure> {
         fail_point!("rebuilding-planned");
-        match self.order(&rebuilding, planned_at).await {
+        match self.order(rebuilding, planned_at).await {
             Ok(read_bytes) => {
                 fail_point!("chunk-rebuilt");
                 let plan =
-                    |session: &mut StoreSession| plan_repointing(session, &rebuilding, |place| self.standing(place));
+                    |session: &mut StoreSession| plan_repointing(session, rebuilding, |place| self.standing(place));
                 let length_bytes = rebuilding.segment.chunks[rebuilding.chunk].length_bytes;
                 if self.ledger.transact(plan).await?.result {
                     fail_point!("chunk-repointed");
@@ -76,15 +81,14 @@ impl Reconstruction {
                         self.status.rebuilt_one(length_bytes, read_bytes);
                     }
                 }
-                // Looked at once more: further chunks may be missing.
-                Ok(Next::Soon(rebuilding.left()))
+                Ok(true)
             }
             Err(why) => {
                 let node = rebuilding.target.node;
                 let id = rebuilding.segment.id;
                 tracing::warn!(segment = %id, chunk = rebuilding.chunk, %node, why, "a chunk was not rebuilt");
-                self.ledger.transact(|session| plan_giving_up(session, &rebuilding)).await?;
-                Ok(Next::Later(rebuilding.damage, RETRY_AFTER))
+                self.ledger.transact(|session| plan_giving_up(session, rebuilding)).await?;
+                Ok(false)
             }
         }
     }
