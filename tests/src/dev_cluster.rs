@@ -1,6 +1,7 @@
 //! A cluster of real daemons on this machine, started by `cairn dev`.
 
 mod faults;
+mod inspection;
 
 use std::fs;
 use std::io::{self, Write};
@@ -18,7 +19,7 @@ use crate::fuse;
 use crate::mount::Mount;
 use crate::options::ClusterOptions;
 use crate::process::Process;
-use crate::status::{ClusterStatus, DaemonStatus, DevStatus, FsckReport};
+use crate::status::{ClusterStatus, DaemonStatus, DevStatus};
 use crate::wait;
 use crate::watchdog::{Watchdog, end};
 
@@ -194,30 +195,6 @@ impl DevCluster {
     #[track_caller]
     pub fn status(&self) -> ClusterStatus {
         self.run(&["status", "--json"]).expect_success().json()
-    }
-
-    /// `cairn fsck`, which says by its exit code whether all agrees.
-    #[must_use]
-    #[track_caller]
-    pub fn fsck(&self, arguments: &[&str]) -> FsckReport {
-        let answer = self.run(&[&["fsck", "--json"], arguments].concat());
-        let report: FsckReport = if answer.code() == Some(0) { answer.json() } else { answer.expect_code(5).json() };
-        assert_eq!(report.ok, report.problems.is_empty(), "{report:?}");
-        report
-    }
-
-    /// Waits until records and nodes agree, with nothing left to be dropped, deleted or rebuilt.
-    #[track_caller]
-    pub fn wait_clean(&self, deadline: Duration) {
-        let mut last = None;
-        let clean = wait::within(deadline, || {
-            let report = self.fsck(&[]);
-            let waiting = report.deleted_blobs + report.garbage_chunks + report.pending_repairs;
-            let clean = report.ok && waiting == 0;
-            last = Some(report);
-            clean.then_some(())
-        });
-        assert!(clean.is_some(), "not clean after {deadline:?}: {last:?}");
     }
 
     /// The process of a daemon.

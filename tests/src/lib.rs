@@ -18,6 +18,7 @@ pub mod moved_clock;
 pub mod network;
 pub mod node_stats;
 pub mod own_hosts;
+pub mod planted_orphan;
 pub mod power_cut_disk;
 pub mod process;
 pub mod recording_client;
