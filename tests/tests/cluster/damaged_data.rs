@@ -50,7 +50,8 @@ fn segment_of(cluster: &DevCluster, key: &str) -> String {
     segment.unwrap_or_else(|| panic!("extents name their segment: {status}")).to_owned()
 }
 
-fn find_cell(cluster: &DevCluster, signature: &[u8]) -> (String, PathBuf, u64) {
+/// The node, file and place where a cell that begins like this is stored.
+pub(crate) fn find_cell(cluster: &DevCluster, signature: &[u8]) -> (String, PathBuf, u64) {
     let found = cluster.node_names().into_iter().find_map(|node| {
         files_below(&cluster.data(&node)).into_iter().find_map(|path| {
             let bytes = fs::read(&path).unwrap();
@@ -66,7 +67,7 @@ fn files_below(folder: &Path) -> Vec<PathBuf> {
     entries.flat_map(|path| if path.is_dir() { files_below(&path) } else { vec![path] }).collect()
 }
 
-fn flip_bit(path: &Path, offset: u64) {
+pub(crate) fn flip_bit(path: &Path, offset: u64) {
     let file = OpenOptions::new().read(true).write(true).open(path).unwrap();
     let mut byte = [0];
     file.read_exact_at(&mut byte, offset).unwrap();

@@ -9,6 +9,8 @@ use cairn_tests::churn::Churn;
 use cairn_tests::workload::SourceFile;
 use cairn_tests::{ClusterOptions, DevCluster, Finished, Machine, tools, wait, workload};
 
+use crate::damaged_data::{find_cell, flip_bit};
+
 /// Writers of the load, and their blobs: through the log of a node, and small enough to be many.
 const WRITERS: u64 = 4;
 const LOAD_BYTES: usize = 200_000;
@@ -16,6 +18,9 @@ const LOAD_BYTES: usize = 200_000;
 const BETWEEN_LOOKS: u64 = 40;
 /// In which orphans are swept and garbage is deleted: more than the grace of a dev cluster.
 const CLEAN_DEADLINE: Duration = Duration::from_mins(2);
+/// So much goes to sorted tables of their own on each node, from the row at this place on.
+const TABLE_FILE_BYTES: u64 = 64 << 20;
+const TABLE_ROW_START: usize = 40 << 20;
 const COPY_DEADLINE: Duration = Duration::from_mins(1);
 
 fn put_files(cluster: &DevCluster, prefix: &str, count: u64) -> Vec<SourceFile> {
@@ -96,4 +101,27 @@ fn a_node_brought_back_from_an_older_copy_lacks_what_came_since_and_loses_what_w
     for file in kept.iter().chain(&later) {
         tools::assert_got(&cluster, file);
     }
+}
+
+#[test]
+fn a_flipped_bit_that_no_reader_notices_is_named_by_a_deep_look() {
+    let _machine = Machine::shared();
+    let cluster = DevCluster::start(ClusterOptions::small());
+    let file = workload::random_file(&cluster.folder("source"), "file", TABLE_FILE_BYTES, 1);
+    cluster.run(&["put", file.path.to_str().unwrap(), "file"]).expect_success();
+    let small = workload::random_file(&cluster.folder("source"), "small", 100_000, 2);
+    cluster.run(&["put", small.path.to_str().unwrap(), "small"]).expect_success();
+    assert!(cluster.fsck(&["--deep"]).ok);
+    let signature = std::fs::read(&file.path).unwrap()[TABLE_ROW_START..TABLE_ROW_START + 64].to_vec();
+    let (node, table, offset) = find_cell(&cluster, &signature);
+    // Down, so that no cache of the node still has the right bytes.
+    cluster.dev_kill(&node).expect_success();
+    flip_bit(&table, offset + 1000);
+    cluster.revive(&[&node]);
+    assert!(cluster.fsck(&[]).ok, "the node's records say nothing of its cells");
+    let report = cluster.fsck(&["--deep"]);
+    let damaged = report.problems.iter().find(|problem| problem.kind == "damaged").expect("the chunk is named");
+    assert_eq!((damaged.key.as_deref(), damaged.node.as_deref()), (Some("file"), Some(node.as_str())), "{report:#?}");
+    assert_eq!(report.read_blobs, 2, "both can be read: {report:#?}");
+    tools::assert_got(&cluster, &file);
 }
