@@ -40,6 +40,9 @@ mod put;
 mod put_source;
 mod ready;
 mod rm;
+mod scrub;
+mod scrub_start;
+mod scrub_status;
 mod shutdown;
 mod stat;
 mod status;
@@ -100,6 +103,8 @@ enum Command {
     Heal(heal::HealArguments),
     /// Compare the masters' records with what nodes keep
     Fsck(fsck::FsckArguments),
+    /// Verify what nodes keep, and show what was found
+    Scrub(scrub::ScrubArguments),
     /// Show the cluster as the elected master sees it
     Status(status::StatusArguments),
     /// Say whether the cluster takes writes
@@ -174,6 +179,7 @@ impl Command {
             Self::Watch(arguments) => arguments.subject(),
             Self::Heal(arguments) => arguments.subject(),
             Self::Fsck(_) => "fsck".to_owned(),
+            Self::Scrub(arguments) => arguments.subject(),
             Self::Status(_) => "status".to_owned(),
             Self::Ready(_) => "ready".to_owned(),
             Self::Completions(arguments) => arguments.subject(),
@@ -211,6 +217,7 @@ impl Command {
             Self::Watch(arguments) => arguments.run().await,
             Self::Heal(arguments) => arguments.run().await,
             Self::Fsck(arguments) => arguments.run().await,
+            Self::Scrub(arguments) => arguments.run().await,
             Self::Status(arguments) => arguments.run().await,
             Self::Ready(arguments) => arguments.run().await,
             Self::Completions(arguments) => arguments.run(),
@@ -241,6 +248,9 @@ mod tests {
             "cairn dev --dir /d stop",
             "cairn dev status --dir /d --json",
             "cairn heal status --json",
+            "cairn scrub status --json",
+            "cairn scrub start",
+            "cairn scrub start node-1 node-2 --rate 10MiB --json",
             "cairn dev kill --dir /d node-3",
             "cairn dev start node-3",
             "cairn master --config /f",

@@ -220,6 +220,29 @@ impl Client {
             .await
     }
 
+    /// How each node verifies what it keeps.
+    pub async fn scrub_status(&self) -> Result<wire::GetScrubStatusResponse, ClientError> {
+        let request = wire::GetScrubStatusRequest {};
+        self.connection
+            .overview("get the state of scrubs", |mut master| async move { master.get_scrub_status(request).await })
+            .await
+    }
+
+    /// Has nodes verify all that they keep: those of these names or ids, or all that serve.
+    pub async fn start_scrubs(
+        &self,
+        nodes: Vec<String>,
+        bytes_per_second: u64,
+    ) -> Result<wire::StartScrubsResponse, ClientError> {
+        let request = wire::StartScrubsRequest { nodes, bytes_per_second };
+        self.connection
+            .overview("start scrubs", |mut master| {
+                let request = request.clone();
+                async move { master.start_scrubs(request).await }
+            })
+            .await
+    }
+
     /// Who is elected, as any master that answers knows it.
     pub async fn leader(&self) -> Result<wire::GetLeaderResponse, ClientError> {
         let call = Call { what: "ask who is elected", deadline: self.connection.deadline(), kind: CallKind::Overview };

@@ -11,6 +11,7 @@ mod manager;
 mod member;
 mod orders;
 mod polling;
+mod scrubs;
 mod standing;
 mod table;
 #[cfg(test)]
@@ -19,7 +20,7 @@ mod tests;
 pub use admissions::Admissions;
 pub use client::NodeClient;
 pub use grpc_client::GrpcNodeClient;
-pub use health::{Health, NodeTiming};
+pub use health::{Flaw, Health, NodeTiming};
 pub use intent::{Intent, decide_intent};
 pub use joining::{JoinDecision, decide_join};
 pub use manager::Nodes;

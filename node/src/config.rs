@@ -1,6 +1,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::str::FromStr;
+use std::time::Duration;
 
 use bytesize::ByteSize;
 use cairn_proto::wire;
@@ -11,6 +12,9 @@ const DEFAULT_MEMORY: ByteSize = ByteSize::mib(256);
 
 /// Below this the write buffers and windows would be too small to work with.
 const MIN_MEMORY: ByteSize = ByteSize::mib(64);
+
+/// Damage that nobody reads must not wait for a second one for longer.
+const DEFAULT_SCRUB_PERIOD: Duration = Duration::from_hours(30 * 24);
 
 /// What `node.toml` says.
 #[derive(Debug, Clone, Deserialize)]
@@ -39,6 +43,9 @@ pub struct Config {
     /// Bounds write buffers, caches and stream windows together.
     #[serde(default = "default_memory")]
     pub memory: ByteSize,
+    /// Time in which all that is kept is read and verified once.
+    #[serde(default = "default_scrub_period", with = "humantime_serde")]
+    pub scrub_period: Duration,
 }
 
 /// One label of a place, written `key=value`.
@@ -77,6 +84,10 @@ pub enum InvalidConfig {
 
 fn default_memory() -> ByteSize {
     DEFAULT_MEMORY
+}
+
+fn default_scrub_period() -> Duration {
+    DEFAULT_SCRUB_PERIOD
 }
 
 impl Config {
@@ -158,6 +169,7 @@ mod tests {
     fn a_minimal_file_has_the_documented_defaults() {
         let config = with("");
         assert_eq!(config.memory.as_u64(), 256 << 20);
+        assert_eq!(config.scrub_period.as_secs(), 30 * 24 * 3600);
         assert_eq!(config.limit, None);
         assert!(!config.insecure);
         assert_eq!(config.check(), Ok(()));

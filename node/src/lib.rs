@@ -11,6 +11,7 @@ mod rebuild;
 mod recent;
 mod registration;
 mod relay;
+mod scrub;
 mod server;
 mod service;
 pub mod store;

@@ -12,6 +12,7 @@ use crate::home::Home;
 use crate::identity::IdentityError;
 use crate::orders::{Order, Orders};
 use crate::relay::Relays;
+use crate::scrub::Scrub;
 use crate::store::{MemoryShares, Store, StoreError};
 
 /// What the services and the registration of one node share.
@@ -19,6 +20,7 @@ pub(crate) struct Node {
     pub(crate) store: Arc<Store>,
     pub(crate) admission: Admission,
     pub(crate) fatal: Fatal,
+    pub(crate) scrub: Arc<Scrub>,
     /// One permit for each stream that is being read.
     pub(crate) reads: Arc<Semaphore>,
     pub(crate) relays: Arc<Relays>,
@@ -47,11 +49,13 @@ impl Node {
         shares: MemoryShares,
         relays: Relays,
         fatal: Fatal,
+        scrub: Arc<Scrub>,
     ) -> Result<Self, StoreError> {
         let identity = home.identity();
         Ok(Self {
             admission: Admission::new(BootId::generate()),
             fatal,
+            scrub,
             reads: Arc::new(Semaphore::new(shares.read_streams)),
             relays: Arc::new(relays),
             id: identity.node,

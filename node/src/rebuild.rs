@@ -1,5 +1,6 @@
 //! Makes a chunk of a sealed segment: from the others when its own node is gone, from itself when it is to be moved.
 
+mod mend;
 mod pace;
 mod source;
 
@@ -13,10 +14,11 @@ use futures_util::future::join_all;
 use futures_util::{StreamExt, stream};
 use tokio::sync::watch;
 
+pub(crate) use pace::Pace;
 pub(crate) use source::Source;
 
 use crate::store::{Store, StoreError, Tally, Target, rebuilder};
-use pace::Pace;
+use source::ReadFailure;
 
 /// What is read of other chunks at once: two such pieces are in memory, one being read and one being stored.
 const PIECE_BYTES: usize = 4 << 20;
@@ -141,18 +143,41 @@ impl Rebuild {
         if let Some(copied) = self.copy(&piece).await {
             return Ok(copied);
         }
-        let needed = self.layout.data_cells(piece.row_length);
         loop {
-            let has_cell = |source: &&Source| self.layout.cell_length(piece.row_length, source.chunk()) > 0;
-            let usable = self.sources.iter().filter(has_cell).filter(|source| source.failure().is_none());
-            let chosen: Vec<&Source> = usable.take(needed).collect();
-            if chosen.len() < needed {
-                return Err(self.too_few());
-            }
+            let chosen = self.choose(piece.row_length, &[])?;
             let reads = join_all(chosen.iter().map(|source| source.read(self, &piece.rows, piece.row_length))).await;
-            // A source that failed is left out of the next attempt.
-            let cells: Option<Vec<Vec<Bytes>>> = reads.into_iter().collect();
-            if let Some(cells) = cells {
+            let cells: Result<Vec<Vec<Bytes>>, ReadFailure> = reads.into_iter().collect();
+            match cells {
+                Ok(cells) => return Ok(self.frames(coder, &piece, &chosen, &cells)),
+                // It is left out of the next attempt.
+                Err(ReadFailure::Source(_)) => {}
+                Err(ReadFailure::Cell(_)) => return self.read_row_by_row(coder, &piece).await,
+            }
+        }
+    }
+
+    /// A cell is damaged where it is: in its row, and in no other, one of another chunk takes its place.
+    async fn read_row_by_row(&self, coder: &Coder, piece: &Piece) -> Result<(Vec<Frame>, u64), RebuildError> {
+        let (mut frames, mut read_bytes) = (Vec::with_capacity(piece.rows.len()), 0);
+        for row in &piece.rows {
+            let (made, read) = self.read_row(coder, *row, piece.row_length).await?;
+            frames.extend(made);
+            read_bytes += read;
+        }
+        Ok((frames, read_bytes))
+    }
+
+    async fn read_row(&self, coder: &Coder, row: u64, row_length: usize) -> Result<(Vec<Frame>, u64), RebuildError> {
+        let piece = Piece { rows: vec![row], row_length };
+        let mut damaged: Vec<usize> = Vec::new();
+        loop {
+            let chosen = self.choose(row_length, &damaged)?;
+            let reads = join_all(chosen.iter().map(|source| source.read(self, &piece.rows, row_length))).await;
+            let is_damaged = |read: &Result<Vec<Bytes>, ReadFailure>| matches!(read, Err(ReadFailure::Cell(_)));
+            let pairs = chosen.iter().zip(&reads);
+            damaged.extend(pairs.filter(|(_, read)| is_damaged(read)).map(|(source, _)| source.chunk()));
+            let cells: Result<Vec<Vec<Bytes>>, ReadFailure> = reads.into_iter().collect();
+            if let Ok(cells) = cells {
                 return Ok(self.frames(coder, &piece, &chosen, &cells));
             }
         }
@@ -161,10 +186,19 @@ impl Rebuild {
     /// The chunk's cells of some rows from where it is now. `None`: they are to be made from others.
     async fn copy(&self, piece: &Piece) -> Option<(Vec<Frame>, u64)> {
         let original = self.original.as_ref().filter(|original| original.failure().is_none())?;
-        let cells = original.read(self, &piece.rows, piece.row_length).await?;
+        let cells = original.read(self, &piece.rows, piece.row_length).await.ok()?;
         let read_bytes = cells.iter().map(|cell| cell.len() as u64).sum();
         let frame = |(row, cell): (&u64, &Bytes)| Frame::from_payload(&self.cell_id(*row, self.chunk_index), cell);
         Some((piece.rows.iter().zip(&cells).map(frame).collect(), read_bytes))
+    }
+
+    /// As many sources as a row needs.
+    fn choose(&self, row_length: usize, without: &[usize]) -> Result<Vec<&Source>, RebuildError> {
+        let needed = self.layout.data_cells(row_length);
+        let has_cell = |source: &&Source| self.layout.cell_length(row_length, source.chunk()) > 0;
+        let usable = self.sources.iter().filter(has_cell).filter(|source| source.failure().is_none());
+        let chosen: Vec<&Source> = usable.filter(|source| !without.contains(&source.chunk())).take(needed).collect();
+        if chosen.len() < needed { Err(self.too_few()) } else { Ok(chosen) }
     }
 
     fn frames(&self, coder: &Coder, piece: &Piece, chosen: &[&Source], cells: &[Vec<Bytes>]) -> (Vec<Frame>, u64) {

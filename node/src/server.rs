@@ -19,6 +19,7 @@ use crate::identity::IdentityError;
 use crate::node::{Node, Presence};
 use crate::registration::{JoinError, Registration};
 use crate::relay::Relays;
+use crate::scrub::Scrub;
 use crate::service::{ChunkService, ControlService, with_made_body};
 use crate::store::{LogSyncing, MemoryShares, Store, StoreError, StoreOptions};
 
@@ -80,6 +81,7 @@ pub struct RunningNode {
     registration: Registration,
     stop: CancellationToken,
     server: JoinHandle<Result<(), tonic::transport::Error>>,
+    scrubbing: JoinHandle<()>,
 }
 
 impl RunningNode {
@@ -106,12 +108,15 @@ impl RunningNode {
             locality: config.labels(),
         };
         let relays = Relays::new(config.masters.clone());
-        let node = Arc::new(Node::new(home, store, presence, shares, relays, fatal.clone())?);
+        let stop = CancellationToken::new();
+        let scrub = Arc::new(Scrub::new(Arc::clone(&store), config.scrub_period, stop.clone()));
+        let node = Node::new(home, store, presence, shares, relays, fatal.clone(), Arc::clone(&scrub))?;
+        let node = Arc::new(node);
         let (id, incarnation) = (node.id(), node.incarnation());
         tracing::info!(name = config.name, %id, %incarnation, %address, "the node serves");
-        let stop = CancellationToken::new();
         let server = tokio::spawn(serve(listener, Arc::clone(&node), stop.clone()));
-        Ok(Self { address, fatal, registration: Registration::new(node, config.masters), stop, server })
+        let registration = Registration::new(node, config.masters);
+        Ok(Self { address, fatal, registration, stop, server, scrubbing: tokio::spawn(scrub.run()) })
     }
 
     /// Where it serves.
@@ -131,6 +136,9 @@ impl RunningNode {
             self.registration.leave().await;
         }
         self.stop.cancel();
+        if let Err(error) = self.scrubbing.await {
+            tracing::error!(%error, "the scrubber was cut off");
+        }
         match self.server.await {
             Ok(Ok(())) => ended,
             outcome => ended.and(Err(RunError::Server(ended_early(outcome)))),

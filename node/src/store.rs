@@ -14,9 +14,13 @@ mod chunk_record;
 mod database;
 mod deletion;
 mod error;
+mod generations;
 mod ingestions;
+mod inspection;
 mod inventory;
 mod key;
+mod mending;
+mod moving;
 mod open_segment;
 mod open_segments;
 mod placement;
@@ -28,17 +32,24 @@ mod settings;
 mod space;
 mod staging;
 mod system;
+mod table_check;
 mod tally;
+mod verification;
 mod writer;
 
 pub use cells::Cells;
 pub use error::StoreError;
+pub use inspection::{Inspected, Inspector};
 pub use inventory::{InventoryPage, ListedChunk};
 pub use key::Position;
+pub use mending::Mending;
 pub use placement::BULK_FROM_BYTES;
 pub use settings::MemoryShares;
 pub use space::Usage;
+pub use table_check::TableReport;
+pub(crate) use tally::CellMark;
 pub use tally::Tally;
+pub use verification::{ScanStep, Verdict};
 pub use writer::LogSyncing;
 
 use crate::fatal::Fatal;
@@ -52,6 +63,7 @@ pub(crate) use rebuilder::rebuilder;
 use reclaim::Reclaimer;
 use space::Space;
 use staging::StagingArea;
+use table_check::Suspects;
 use writer::{Durability, Writer};
 
 /// Where and how large a store is.
@@ -92,15 +104,19 @@ pub struct Store {
     space: Space,
     sealed_chunks: AtomicU64,
     failing: Mutex<Option<String>>,
+    /// Held while a sealed chunk's record is changed or goes.
+    sealed_changes: tokio::sync::Mutex<()>,
+    suspects: Mutex<Suspects>,
 }
 
 impl Store {
     /// Opens the store and drops what the last process left unsealed. Blocks on the disk.
     pub fn open(options: &StoreOptions, fatal: Fatal) -> Result<Self, StoreError> {
         let database = Arc::new(Database::open(&options.database, options.shares)?);
-        recovery::check_owner(&database, &options.owner)?;
+        let unreadable = |error| recovery::refused_if_unreadable(&options.database, error);
+        recovery::check_owner(&database, &options.owner).map_err(unreadable)?;
         let staging = StagingArea::open(&options.staging, options.shares.staging_files)?;
-        let recovered = recovery::recover(&database)?;
+        let recovered = recovery::recover(&database).map_err(unreadable)?;
         let reclaimer = Reclaimer::start(Arc::clone(&database), fatal.clone())?;
         for &(segment, bytes) in &recovered.dropped {
             reclaimer.dropped(segment, bytes);
@@ -117,6 +133,8 @@ impl Store {
             workshop: Arc::new(Workshop { database, staging, ingestions: Arc::default(), fatal }),
             sealed_chunks: AtomicU64::new(recovered.sealed_chunks),
             failing: Mutex::new(None),
+            sealed_changes: tokio::sync::Mutex::default(),
+            suspects: Mutex::default(),
         })
     }
 
@@ -163,6 +181,11 @@ impl Store {
         Ok(segment.cells(&progress, &self.workshop))
     }
 
+    /// Which chunk of a segment is sealed here, if one is.
+    pub fn chunk_index(&self, segment: SegmentId) -> Result<Option<u8>, StoreError> {
+        Ok(self.record(segment)?.map(|record| record.chunk_index))
+    }
+
     /// What it holds and may hold.
     pub fn usage(&self) -> Result<Usage, StoreError> {
         self.space.usage(self.workshop.staging.staged_bytes())
@@ -196,7 +219,9 @@ impl Store {
         target: &Target,
         may_open: impl FnOnce() -> Result<(), StoreError>,
     ) -> Result<Arc<OpenSegment>, StoreError> {
-        self.segments.open(target.segment, target.transaction, target.chunk_index, || {
+        let database = &self.workshop.database;
+        let newest = || database.newest_generation();
+        self.segments.open(target.segment, target.transaction, target.chunk_index, newest, || {
             match self.record(target.segment)? {
                 Some(_) => Err(StoreError::AlreadySealed { segment: target.segment }),
                 None => may_open(),

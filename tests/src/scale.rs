@@ -21,6 +21,8 @@ pub struct Scale {
     pub listed_keys: u32,
     /// How often the power of a disk is cut.
     pub power_cuts: u32,
+    /// Bits that flip in tables.
+    pub bit_flips: u32,
     /// How long masters are killed and started again.
     pub kill_masters: Duration,
     /// How often the elected master is killed while there is work in the background.
@@ -43,6 +45,7 @@ pub const EVERY_CHANGE: Scale = Scale {
     puts: 10_000,
     listed_keys: 5_000,
     power_cuts: 2,
+    bit_flips: 60,
     kill_masters: Duration::from_secs(10),
     master_kills: 5,
     small_files: 2_000,
@@ -58,6 +61,7 @@ pub const FULL: Scale = Scale {
     puts: 100_000,
     listed_keys: 1_000_000,
     power_cuts: 50,
+    bit_flips: 1000,
     kill_masters: Duration::from_mins(2),
     master_kills: 50,
     small_files: 10_000,

@@ -47,7 +47,8 @@ struct Item {
     cells: u64,
     total_cells: u64,
     spare_chunks: i64,
-    moved: bool,
+    /// `missing`, `corrupt` where it is, or `moved` from a node that is to be emptied.
+    reason: &'static str,
 }
 
 impl StatusArguments {
@@ -85,7 +86,11 @@ impl From<HealItem> for Item {
             cells: item.cells,
             total_cells: item.total_cells,
             spare_chunks: item.spare_chunks,
-            moved: item.moved,
+            reason: match (item.corrupt, item.moved) {
+                (true, _) => "corrupt",
+                (false, true) => "moved",
+                (false, false) => "missing",
+            },
         }
     }
 }
@@ -116,10 +121,11 @@ impl HealStatus {
     }
 
     fn table(&self) -> String {
-        let mut rows = plain_table(&["SEGMENT", "CHUNK", "ON", "CELLS", "OF", "SPARE"]);
+        let mut rows = plain_table(&["SEGMENT", "CHUNK", "ON", "CELLS", "OF", "SPARE", "REASON"]);
         for item in &self.items {
             let mut row = vec![Cell::new(&item.segment), number(item.chunk), Cell::new(&item.node)];
             row.extend([number(item.cells), number(item.total_cells), number(item.spare_chunks)]);
+            row.push(Cell::new(item.reason));
             rows.add_row(row);
         }
         rows.to_string()
@@ -152,6 +158,7 @@ mod tests {
                 total_cells: 40,
                 spare_chunks: 1,
                 moved: false,
+                corrupt: true,
             }],
         })
     }
@@ -162,7 +169,7 @@ mod tests {
             r#"{"pending":3,"pending_bytes":314572800,"rate_bytes_per_s":104857600,"eta_s":3,"#,
             r#""rebuilt_chunks":7,"rebuilt_bytes":70,"read_bytes":280,"moving":2,"moving_bytes":0,"moved_chunks":4,"items":["#,
             r#"{"segment":"01010101-0101-0101-0101-010101010101","chunk":2,"node":"node-7","cells":10,"total_cells":40,"#,
-            r#""spare_chunks":1,"moved":false}]}"#
+            r#""spare_chunks":1,"reason":"corrupt"}]}"#
         );
         assert_eq!(serde_json::to_string(&status()).unwrap(), expected);
     }
@@ -170,7 +177,7 @@ mod tests {
     #[test]
     fn people_see_how_long_it_takes() {
         let shown = status().text();
-        for part in ["3 segments", "300.0 MiB", "100.0 MiB/s", "time left 3s", "node-7", "moved 4 chunks"] {
+        for part in ["3 segments", "300.0 MiB", "100.0 MiB/s", "time left 3s", "node-7", "moved 4 chunks", "corrupt"] {
             assert!(shown.contains(part), "{part} is not in {shown}");
         }
         let idle = HealStatus::from(GetHealStatusResponse::default()).text();

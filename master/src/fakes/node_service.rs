@@ -91,6 +91,15 @@ impl NodeControl for FakeNodeService {
         listed.map(Response::new).map_err(status)
     }
 
+    async fn start_scrub(
+        &self,
+        request: Request<wire::StartScrubRequest>,
+    ) -> Result<Response<wire::StartScrubResponse>, Status> {
+        let wire::StartScrubRequest { order: given, bytes_per_second } = request.into_inner();
+        self.nodes.start_scrub(&self.address, order(given)?, bytes_per_second).await.map_err(status)?;
+        Ok(Response::new(wire::StartScrubResponse {}))
+    }
+
     type RebuildChunkStream = tokio_stream::Once<Result<wire::RebuildChunkResponse, Status>>;
 
     async fn rebuild_chunk(

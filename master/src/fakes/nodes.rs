@@ -27,6 +27,9 @@ pub(crate) struct FakeNode {
     pub(crate) listed: BTreeMap<SegmentId, wire::ListedChunk>,
     pub(crate) admissions_asked: usize,
     pub(crate) fails_rebuilds: bool,
+    /// Segments whose chunk there has corrupt cells, with its index.
+    pub(crate) damaged: BTreeMap<SegmentId, u32>,
+    pub(crate) scrubs_started: usize,
     pub(crate) highest_epochs: (u64, u64),
 }
 
@@ -57,6 +60,8 @@ impl FakeNodes {
             listed: BTreeMap::new(),
             admissions_asked: 0,
             fails_rebuilds: false,
+            damaged: BTreeMap::new(),
+            scrubs_started: 0,
             highest_epochs: (0, 0),
         };
         let info = info(address, &node);
@@ -154,6 +159,10 @@ fn info(address: &str, node: &FakeNode) -> wire::NodeInfo {
     }
 }
 
+fn damaged_chunk((segment, chunk_index): (&SegmentId, &u32)) -> wire::DamagedChunk {
+    wire::DamagedChunk { segment: segment.to_wire(), chunk_index: *chunk_index }
+}
+
 #[async_trait]
 impl NodeClient for FakeNodes {
     async fn get_stats(&self, address: &str, order: wire::Order) -> Result<wire::GetStatsResponse, WireRefusal> {
@@ -162,6 +171,11 @@ impl NodeClient for FakeNodes {
             sealed_chunks: node.sealed.len() as u64,
             open_segments: 0,
             refusing_writes: node.refusing_writes.clone(),
+            scrub: Some(wire::ScrubStatus {
+                unrepaired_chunks: node.damaged.len() as u64,
+                ..wire::ScrubStatus::default()
+            }),
+            damaged: node.damaged.iter().map(damaged_chunk).collect(),
         };
         self.call(address, &order, stats).await
     }
@@ -210,6 +224,10 @@ impl NodeClient for FakeNodes {
         self.call(address, &order, list).await
     }
 
+    async fn start_scrub(&self, address: &str, order: wire::Order, _: u64) -> Result<(), WireRefusal> {
+        self.call(address, &order, |node| node.scrubs_started += 1).await
+    }
+
     async fn rebuild(
         &self,
         address: &str,
@@ -229,10 +247,13 @@ impl NodeClient for FakeNodes {
             if (request.sources.len() < data && !is_copied) || node.fails_rebuilds {
                 return Err(Refusal::RebuildFailed { why: "too few sources".to_owned() });
             }
+            assert_eq!(request.in_place, node.sealed.contains_key(&id), "a chunk is put right where it is");
             let rebuilder = SessionId(u64::MAX);
-            node.sealed.insert(id, rebuilder);
-            let made = &segment.chunks[request.chunk_index as usize];
-            node.listed.insert(id, listed(id, rebuilder, request.chunk_index, made));
+            node.damaged.remove(&id);
+            if node.sealed.insert(id, rebuilder).is_none() {
+                let made = &segment.chunks[request.chunk_index as usize];
+                node.listed.insert(id, listed(id, rebuilder, request.chunk_index, made));
+            }
             let chunk = segment.chunks[request.chunk_index as usize].clone();
             Ok(wire::Chunk { node: node.id.to_wire(), incarnation: node.incarnation.to_wire(), ..chunk })
         };

@@ -1,6 +1,7 @@
 //! Rebuilds chunks whose nodes are gone, and moves those whose nodes are to be emptied.
 
 mod damage;
+mod flaws;
 mod moving;
 mod planning;
 mod queue;
@@ -171,6 +172,7 @@ impl Reconstruction {
             self.survey(standings).await?;
         }
         rounds.records_from = self.look_at_records(&rounds.records_from)?;
+        self.look_at_flaws()?;
         Ok(())
     }
 

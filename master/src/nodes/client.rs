@@ -27,6 +27,9 @@ pub trait NodeClient: Send + Sync {
         limit: u32,
     ) -> Result<wire::ListBlobsResponse, WireRefusal>;
 
+    /// Has all that is kept there verified at once.
+    async fn start_scrub(&self, address: &str, order: wire::Order, bytes_per_second: u64) -> Result<(), WireRefusal>;
+
     /// Has a chunk made there, durably; tells how far it is on the way.
     async fn rebuild(
         &self,

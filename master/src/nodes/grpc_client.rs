@@ -92,6 +92,12 @@ impl NodeClient for GrpcNodeClient {
         Ok(self.at(address)?.list_blobs(request).await?.into_inner())
     }
 
+    async fn start_scrub(&self, address: &str, order: wire::Order, bytes_per_second: u64) -> Result<(), WireRefusal> {
+        let request = wire::StartScrubRequest { order: Some(order), bytes_per_second };
+        self.at(address)?.start_scrub(request).await?;
+        Ok(())
+    }
+
     async fn rebuild(
         &self,
         address: &str,

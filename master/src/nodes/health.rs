@@ -1,6 +1,8 @@
+use std::sync::Arc;
 use std::time::Duration;
 
-use cairn_proto::wire::{Device, NodeState};
+use cairn_proto::ids::SegmentId;
+use cairn_proto::wire::{self, Device, NodeState};
 use tokio::time::Instant;
 
 /// When silence means what.
@@ -36,6 +38,19 @@ pub struct Stats {
     pub refusing_writes: String,
     /// Sealed chunks there, needed or not.
     pub sealed_chunks: u64,
+    /// How it verifies what it keeps.
+    pub scrub: wire::ScrubStatus,
+    /// Some of its chunks that have missing or corrupt cells.
+    pub flaws: Arc<[Flaw]>,
+}
+
+/// A chunk of which its node says that cells are missing or corrupt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Flaw {
+    /// Its segment.
+    pub segment: SegmentId,
+    /// Its place in every row.
+    pub chunk: usize,
 }
 
 impl Health {
@@ -70,6 +85,13 @@ impl Health {
     /// What it last said of itself.
     pub fn stats(&self) -> Option<&Stats> {
         self.stats.as_ref()
+    }
+
+    /// A chunk of it was put right since it last answered.
+    pub fn mended(&mut self, segment: SegmentId) {
+        if let Some(stats) = &mut self.stats {
+            stats.flaws = stats.flaws.iter().copied().filter(|flaw| flaw.segment != segment).collect();
+        }
     }
 
     /// How long it has not answered.
@@ -113,7 +135,8 @@ impl Health {
 #[cfg(test)]
 mod tests {
     use super::{Health, NodeTiming, Stats};
-    use cairn_proto::wire::NodeState;
+    use cairn_proto::wire::{self, NodeState};
+    use std::sync::Arc;
     use std::time::Duration;
     use tokio::time::Instant;
 
@@ -124,7 +147,8 @@ mod tests {
     };
 
     fn stats(refusing_writes: &str) -> Stats {
-        Stats { devices: Vec::new(), refusing_writes: refusing_writes.to_owned(), sealed_chunks: 0 }
+        let (scrub, flaws) = (wire::ScrubStatus::default(), Arc::default());
+        Stats { devices: Vec::new(), refusing_writes: refusing_writes.to_owned(), sealed_chunks: 0, scrub, flaws }
     }
 
     #[test]

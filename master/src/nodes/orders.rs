@@ -98,6 +98,11 @@ impl Orders {
         within(JOB_DEADLINE, self.client.list(&node.address, order, session, start_after, limit)).await
     }
 
+    /// Has a node verify all that it keeps.
+    pub async fn start_scrub(&self, node: &Node, bytes_per_second: u64, deadline: Duration) -> Result<(), OrderError> {
+        within(deadline, self.client.start_scrub(&node.address, self.order(node), bytes_per_second)).await
+    }
+
     /// Has a node make a chunk of a segment from others, as the state at log index `decided_at` says; answers the chunk as
     /// it is there.
     pub async fn rebuild(

@@ -1,15 +1,18 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use cairn_proto::ids::{BootId, NodeId};
+use cairn_proto::ids::{BootId, NodeId, SegmentId};
 use cairn_proto::records::Node;
 use cairn_proto::wire::{self, NodeState};
 use tokio::task::JoinSet;
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
-use super::health::Stats;
+use super::health::{Flaw, Stats};
 use super::manager::Nodes;
+
+/// Damaged chunks that are kept of one answer; a node names the others once these are repaired.
+const FLAWS_LIMIT: usize = 256;
 
 impl Nodes {
     /// Asks every node how it is, over and over, until told to stop. A node that is slow to answer is not asked again
@@ -125,6 +128,12 @@ fn checked(node: &Node, answer: wire::GetStatsResponse) -> Result<(BootId, Stats
         return Err("another node, or another life of its data, answers there".to_owned());
     }
     let boot = BootId::from_wire(&info.boot).map_err(|error| error.to_string())?;
-    let wire::GetStatsResponse { sealed_chunks, refusing_writes, .. } = answer;
-    Ok((boot, Stats { devices: info.devices, refusing_writes, sealed_chunks }))
+    let flaw = |damaged: wire::DamagedChunk| {
+        let segment = SegmentId::from_wire(&damaged.segment).ok()?;
+        Some(Flaw { segment, chunk: damaged.chunk_index as usize })
+    };
+    let flaws = answer.damaged.into_iter().take(FLAWS_LIMIT).filter_map(flaw).collect();
+    let wire::GetStatsResponse { sealed_chunks, refusing_writes, scrub, .. } = answer;
+    let (devices, scrub) = (info.devices, scrub.unwrap_or_default());
+    Ok((boot, Stats { devices, refusing_writes, sealed_chunks, scrub, flaws }))
 }

@@ -153,6 +153,21 @@ impl Metadata for MetadataService {
         Ok(Response::new(ReceiverStream::new(stream)))
     }
 
+    async fn get_scrub_status(
+        &self,
+        _request: Request<wire::GetScrubStatusRequest>,
+    ) -> Answer<wire::GetScrubStatusResponse> {
+        let status = |tenure: Arc<crate::tenure::Tenure>| async move {
+            Ok(wire::GetScrubStatusResponse { nodes: tenure.nodes().scrubs() })
+        };
+        self.desk.read(status).await
+    }
+
+    async fn start_scrubs(&self, request: Request<wire::StartScrubsRequest>) -> Answer<wire::StartScrubsResponse> {
+        let request = request.into_inner();
+        self.desk.change(|tenure| async move { Ok(tenure.nodes().start_scrubs(request).await) }).await
+    }
+
     async fn get_leader(&self, _request: Request<wire::GetLeaderRequest>) -> Answer<wire::GetLeaderResponse> {
         let leader = self.leader().map_err(|failure| failure.into_status(None))?;
         Ok(Response::new(leader))

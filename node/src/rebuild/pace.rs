@@ -3,19 +3,19 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep_until};
 
 /// Spreads work over time.
-pub(super) struct Pace {
+pub(crate) struct Pace {
     start: Instant,
     bytes_per_second: u64,
 }
 
 impl Pace {
     /// From now on. 0: without a limit.
-    pub(super) fn start(bytes_per_second: u64) -> Self {
+    pub(crate) fn start(bytes_per_second: u64) -> Self {
         Self { start: Instant::now(), bytes_per_second }
     }
 
     /// Waits until so much may have been done since the start.
-    pub(super) async fn wait(&self, bytes: u64) {
+    pub(crate) async fn wait(&self, bytes: u64) {
         if self.bytes_per_second > 0 {
             sleep_until(self.start + self.time_for(bytes)).await;
         }

@@ -5,7 +5,7 @@ use cairn_codec::Frame;
 use cairn_proto::transport::{InvalidAddress, Liveness, TcpConnector, channel};
 use cairn_proto::wire::chunks_client::ChunksClient;
 use cairn_proto::wire::get_chunk_request::Version;
-use cairn_proto::{BULK_MESSAGE_LIMIT_BYTES, WireRefusal, wire};
+use cairn_proto::{BULK_MESSAGE_LIMIT_BYTES, Refusal, WireRefusal, wire};
 use parking_lot::Mutex;
 use tokio::time::timeout;
 use tonic::transport::Channel;
@@ -14,6 +14,21 @@ use super::Rebuild;
 
 /// A node that sends nothing for this long is given up.
 const STALL: Duration = Duration::from_secs(5);
+
+/// Why cells were not read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum ReadFailure {
+    /// One of them is damaged; others of the chunk may be right.
+    Cell(String),
+    /// Nothing more is to be had there.
+    Source(String),
+}
+
+impl From<String> for ReadFailure {
+    fn from(why: String) -> Self {
+        Self::Source(why)
+    }
+}
 
 /// A chunk of the segment, at its node. Once it failed it is not asked again.
 pub(crate) struct Source {
@@ -39,19 +54,26 @@ impl Source {
         self.failure.lock().clone()
     }
 
-    /// Its cells of rows of one length, each checked. `None`: it has failed.
-    pub(super) async fn read(&self, rebuild: &Rebuild, rows: &[u64], row_length: usize) -> Option<Vec<Bytes>> {
-        match self.try_read(rebuild, rows, row_length).await {
-            Ok(cells) => Some(cells),
-            Err(why) => {
-                tracing::warn!(segment = %rebuild.segment, chunk = self.chunk, why, "a chunk cannot be read to rebuild");
-                self.failure.lock().get_or_insert(why);
-                None
+    /// Its cells of rows of one length, each checked.
+    pub(super) async fn read(
+        &self,
+        rebuild: &Rebuild,
+        rows: &[u64],
+        row_length: usize,
+    ) -> Result<Vec<Bytes>, ReadFailure> {
+        let read = self.try_read(rebuild, rows, row_length).await;
+        read.inspect_err(|failure| match failure {
+            ReadFailure::Cell(why) => {
+                tracing::warn!(segment = %rebuild.segment, chunk = self.chunk, why, "a cell to rebuild from is damaged");
             }
-        }
+            ReadFailure::Source(why) => {
+                tracing::warn!(segment = %rebuild.segment, chunk = self.chunk, why, "a chunk cannot be read to rebuild");
+                self.failure.lock().get_or_insert(why.clone());
+            }
+        })
     }
 
-    async fn try_read(&self, rebuild: &Rebuild, rows: &[u64], row_length: usize) -> Result<Vec<Bytes>, String> {
+    async fn try_read(&self, rebuild: &Rebuild, rows: &[u64], row_length: usize) -> Result<Vec<Bytes>, ReadFailure> {
         let record = &rebuild.chunks[self.chunk()];
         let request = wire::GetChunkRequest {
             segment: rebuild.segment.to_wire(),
@@ -60,17 +82,24 @@ impl Source {
             version: Some(Version::Digest(Bytes::copy_from_slice(&record.digest))),
         };
         let stalled = |_| format!("sent nothing for {} s", STALL.as_secs());
-        let refused = |status| WireRefusal::from(status).to_string();
+        let refused = |status| match WireRefusal::from(status) {
+            refusal @ WireRefusal::Refused(Refusal::CellCorrupt { .. }) => ReadFailure::Cell(refusal.to_string()),
+            other => ReadFailure::Source(other.to_string()),
+        };
         let mut client = self.client.clone();
         let answer = timeout(STALL, client.get_chunk(request)).await.map_err(stalled)?.map_err(refused)?;
         let (mut messages, mut cells) = (answer.into_inner(), Vec::with_capacity(rows.len()));
         while let Some(message) = timeout(STALL, messages.message()).await.map_err(stalled)?.map_err(refused)? {
             for cell in message.cells {
-                let row = *rows.get(cells.len()).ok_or("sent more cells than were asked for")?;
-                cells.push(self.checked(rebuild, row, row_length, cell)?);
+                let row = *rows.get(cells.len()).ok_or_else(|| "sent more cells than were asked for".to_owned())?;
+                cells.push(self.checked(rebuild, row, row_length, cell).map_err(ReadFailure::Cell)?);
             }
         }
-        if cells.len() == rows.len() { Ok(cells) } else { Err("ended before the last cell".to_owned()) }
+        if cells.len() == rows.len() {
+            Ok(cells)
+        } else {
+            Err(ReadFailure::Source("ended before the last cell".to_owned()))
+        }
     }
 
     fn checked(&self, rebuild: &Rebuild, row: u64, row_length: usize, cell: Bytes) -> Result<Bytes, String> {

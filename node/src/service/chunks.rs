@@ -69,9 +69,13 @@ impl Chunks for ChunkService {
         let request = request.into_inner();
         let segment = SegmentId::from_wire(&request.segment).map_err(Refusal::from)?;
         let ranges = row_ranges(&request.ranges)?;
+        let sealed_chunk = match &request.version {
+            Some(Version::Digest(_)) => Some(chunk_index(request.chunk_index)?),
+            _ => None,
+        };
         let permit = read_permit(&self.node).await?;
         let cells = readable(&self.node, segment, request).await?;
-        let messages = ReadStream::start(self.node.name(), segment, cells, ranges, permit);
+        let messages = ReadStream::start(&self.node, sealed_chunk, segment, cells, ranges, permit);
         let mut response = Response::new(tokio_stream::empty());
         response.extensions_mut().insert(MadeBody::new(CellBody::new(messages)));
         Ok(response)

@@ -13,8 +13,8 @@ use super::chunks::sealed_chunk;
 use super::detached;
 use super::request::{invalid, segments};
 use crate::node::Node;
-use crate::rebuild::{Rebuild, RebuildProgress};
-use crate::store::ListedChunk;
+use crate::rebuild::{Rebuild, RebuildError, RebuildProgress};
+use crate::store::{ListedChunk, Tally};
 
 /// How often whoever ordered a chunk to be rebuilt hears how far it is.
 const REPORT_INTERVAL: Duration = Duration::from_millis(500);
@@ -44,6 +44,8 @@ impl NodeControl for ControlService {
             node: Some(node.info().map_err(Refusal::from)?),
             sealed_chunks: node.store.sealed_chunks(),
             open_segments: node.store.open_segments() as u64,
+            scrub: Some(node.scrub.status()),
+            damaged: node.scrub.damaged(),
             refusing_writes: node.fatal.cause().or_else(|| node.store.refuses_writes()).unwrap_or_default(),
         }))
     }
@@ -93,10 +95,21 @@ impl NodeControl for ControlService {
     ) -> Result<Response<Self::RebuildChunkStream>, Status> {
         let request = request.into_inner();
         self.node.obey(request.order.clone()).await?;
+        let in_place = request.in_place;
         let rebuild = Rebuild::try_from(request)?;
         let (answers, stream) = mpsc::channel(1);
-        tokio::spawn(report(Arc::clone(&self.node), rebuild, answers));
+        tokio::spawn(report(Arc::clone(&self.node), rebuild, in_place, answers));
         Ok(Response::new(ReceiverStream::new(stream)))
+    }
+
+    async fn start_scrub(
+        &self,
+        request: Request<wire::StartScrubRequest>,
+    ) -> Result<Response<wire::StartScrubResponse>, Status> {
+        let request = request.into_inner();
+        self.node.obey(request.order).await?;
+        self.node.scrub.order(request.bytes_per_second);
+        Ok(Response::new(wire::StartScrubResponse {}))
     }
 
     async fn list_blobs(
@@ -133,9 +146,14 @@ fn listed(chunk: &ListedChunk) -> wire::ListedChunk {
 
 /// Rebuilds a chunk, and tells how far it is until nobody listens any more. The work itself is never dropped half way:
 /// it looks whether somebody waits, and ends by itself.
-async fn report(node: Arc<Node>, rebuild: Rebuild, answers: mpsc::Sender<Result<wire::RebuildChunkResponse, Status>>) {
+async fn report(
+    node: Arc<Node>,
+    rebuild: Rebuild,
+    in_place: bool,
+    answers: mpsc::Sender<Result<wire::RebuildChunkResponse, Status>>,
+) {
     let (sender, receiver) = watch::channel(RebuildProgress::default());
-    let mut work = tokio::spawn(rebuild.run(Arc::clone(&node.store), sender));
+    let mut work = tokio::spawn(carry_out(Arc::clone(&node), rebuild, in_place, sender));
     let message = |chunk| {
         let RebuildProgress { cells, read_bytes } = *receiver.borrow();
         wire::RebuildChunkResponse { cells, read_bytes, chunk }
@@ -157,4 +175,21 @@ async fn report(node: Arc<Node>, rebuild: Rebuild, answers: mpsc::Sender<Result<
     };
     // Without a listener the next order finds the chunk as it is.
     let _ = answers.send(answer).await;
+}
+
+async fn carry_out(
+    node: Arc<Node>,
+    rebuild: Rebuild,
+    in_place: bool,
+    progress: watch::Sender<RebuildProgress>,
+) -> Result<Tally, RebuildError> {
+    if !in_place {
+        return rebuild.run(Arc::clone(&node.store), progress).await;
+    }
+    let segment = rebuild.segment;
+    let mended = rebuild.mend(Arc::clone(&node.store), progress).await;
+    if mended.is_ok() {
+        node.scrub.repaired(segment);
+    }
+    mended
 }

@@ -1,3 +1,4 @@
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -8,6 +9,7 @@ use tokio::sync::{OwnedSemaphorePermit, mpsc};
 
 use super::cell_body::ReadResult;
 use super::request::RowRange;
+use crate::node::Node;
 use crate::store::{Cells, StoreError};
 
 /// Frame bytes after which a message is sent.
@@ -21,7 +23,9 @@ const STALL_LIMIT: Duration = Duration::from_secs(30);
 
 /// Reads the cells of one request from the disk and hands them on in messages.
 pub(super) struct ReadStream {
-    node: String,
+    node: Arc<Node>,
+    /// The index of a chunk that is sealed, so that all its cells must be there.
+    sealed_chunk: Option<u8>,
     segment: SegmentId,
     cells: Cells,
     ranges: Vec<RowRange>,
@@ -35,14 +39,16 @@ struct Unheard;
 impl ReadStream {
     /// Starts reading on a thread of its own; the messages come out of the receiver.
     pub(super) fn start(
-        node: &str,
+        node: &Arc<Node>,
+        sealed_chunk: Option<u8>,
         segment: SegmentId,
         cells: Cells,
         ranges: Vec<RowRange>,
         permit: OwnedSemaphorePermit,
     ) -> mpsc::Receiver<ReadResult> {
         let (messages, received) = mpsc::channel(MESSAGES_AHEAD);
-        let stream = Self { node: node.to_owned(), segment, cells, ranges, messages, _permit: permit };
+        let node = Arc::clone(node);
+        let stream = Self { node, sealed_chunk, segment, cells, ranges, messages, _permit: permit };
         let runtime = Handle::current();
         tokio::task::spawn_blocking(move || {
             // A reader that is gone needs no answer.
@@ -73,7 +79,10 @@ impl ReadStream {
     fn refuse(&self, runtime: &Handle, read: Vec<Bytes>, error: StoreError) -> Result<(), Unheard> {
         if let StoreError::CellCorrupt { segment, position, chunk, why } = &error {
             let (stripe, row) = (position.stripe, position.row);
-            tracing::error!(node = self.node, %segment, stripe, row, chunk, why, "a stored cell is corrupt");
+            tracing::error!(node = self.node.name(), %segment, stripe, row, chunk, why, "a stored cell is corrupt");
+        }
+        if let Some(chunk_index) = self.sealed_chunk {
+            self.node.scrub.note(self.segment, chunk_index, &error.to_string());
         }
         self.send(runtime, read)?;
         self.deliver(runtime, Err(Refusal::from(error).into()))

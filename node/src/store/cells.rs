@@ -5,7 +5,6 @@ use cairn_codec::{CellId, Frame, FrameHeader};
 use cairn_proto::ids::SegmentId;
 use rocksdb::DBPinnableSlice;
 
-use super::change::LoggedFamily;
 use super::database::Database;
 use super::error::StoreError;
 use super::key::Position;
@@ -34,9 +33,7 @@ impl Cells {
         let Some(bytes) = self.stored(position).map_err(|error| self.corrupt(position, &error))? else {
             return Ok(None);
         };
-        let frame = Frame::parse(bytes).map_err(|error| self.corrupt(position, &error))?;
-        frame.check_id(&self.cell_id(position)).map_err(|error| self.corrupt(position, &error))?;
-        Ok(Some(frame))
+        self.parsed(position, bytes).map(Some)
     }
 
     /// The bytes of the frame at `position`, to be handed on: checked for their place, and no further. RocksDB has just
@@ -49,6 +46,13 @@ impl Cells {
         let header = FrameHeader::parse(&bytes).map_err(|error| self.corrupt(position, &error))?;
         header.check_id(&self.cell_id(position)).map_err(|error| self.corrupt(position, &error))?;
         Ok(Some(bytes))
+    }
+
+    /// The frame that some bytes are, checked.
+    pub(super) fn parsed(&self, position: Position, bytes: Bytes) -> Result<Frame, StoreError> {
+        let frame = Frame::parse(bytes).map_err(|error| self.corrupt(position, &error))?;
+        frame.check_id(&self.cell_id(position)).map_err(|error| self.corrupt(position, &error))?;
+        Ok(frame)
     }
 
     fn cell_id(&self, position: Position) -> CellId {
@@ -66,21 +70,22 @@ impl Cells {
         }
     }
 
-    fn logged(&self, position: Position) -> Result<Option<Bytes>, rocksdb::Error> {
-        let family = self.database.logged(LoggedFamily::Cells);
+    pub(super) fn logged(&self, position: Position) -> Result<Option<Bytes>, rocksdb::Error> {
+        // A generation goes once no record names it: this chunk was moved or deleted since its record was read.
+        let Some(family) = self.database.generation(self.placement.generation) else { return Ok(None) };
         let key = position.key(self.segment);
         let stored = self.database.rocks().get_pinned_cf_opt(&family, key, &settings::cell_reads())?;
         Ok(stored.map(|value| pinned(value, &self.database)))
     }
 
-    fn bulk(&self, family: u32, position: Position) -> Result<Option<Bytes>, rocksdb::Error> {
+    pub(super) fn bulk(&self, family: u32, position: Position) -> Result<Option<Bytes>, rocksdb::Error> {
         let Some(family) = self.database.bulk(family) else { return Ok(None) };
         let key = position.key(self.segment);
         let stored = self.database.rocks().get_pinned_cf_opt(&family, key, &settings::cell_reads())?;
         Ok(stored.map(|value| pinned(value, &self.database)))
     }
 
-    fn corrupt(&self, position: Position, why: &dyn std::fmt::Display) -> StoreError {
+    pub(super) fn corrupt(&self, position: Position, why: &dyn std::fmt::Display) -> StoreError {
         StoreError::CellCorrupt { segment: self.segment, position, chunk: self.chunk, why: why.to_string() }
     }
 }

@@ -6,7 +6,8 @@ use super::database::Database;
 /// A family that is written through the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum LoggedFamily {
-    Cells,
+    /// A generation of logged cells.
+    Cells(u32),
     Chunks,
     System,
 }
@@ -41,11 +42,19 @@ impl Change {
         }
     }
 
+    /// Nothing is done in a generation that is gone: what still writes there was deleted meanwhile.
     pub(crate) fn add_to(&self, batch: &mut WriteBatch, database: &Database) {
+        let Some(family) = database.family(self.family()) else { return };
         match self {
-            Self::Put { family, key, value } => batch.put_cf(&database.logged(*family), key, value),
-            Self::Delete { family, key } => batch.delete_cf(&database.logged(*family), key),
-            Self::DeleteRange { family, from, to } => batch.delete_range_cf(&database.logged(*family), from, to),
+            Self::Put { key, value, .. } => batch.put_cf(&family, key, value),
+            Self::Delete { key, .. } => batch.delete_cf(&family, key),
+            Self::DeleteRange { from, to, .. } => batch.delete_range_cf(&family, from, to),
+        }
+    }
+
+    fn family(&self) -> LoggedFamily {
+        match self {
+            Self::Put { family, .. } | Self::Delete { family, .. } | Self::DeleteRange { family, .. } => *family,
         }
     }
 }

@@ -43,6 +43,8 @@ struct ChunkText {
     shadowed: bool,
     #[prost(message, optional, tag = "10")]
     bulk: Option<BulkText>,
+    #[prost(uint32, tag = "11")]
+    generation: u32,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -67,6 +69,7 @@ impl ChunkRecord {
             logged_cells: self.placement.logged_cells,
             logged_bytes: self.placement.logged_bytes,
             shadowed: self.placement.shadowed,
+            generation: self.placement.generation,
             bulk: self.placement.bulk.map(|bulk| BulkText {
                 family: bulk.family,
                 first_stripe: bulk.first.stripe,
@@ -91,6 +94,7 @@ impl ChunkRecord {
             placement: Placement {
                 logged_cells: text.logged_cells,
                 logged_bytes: text.logged_bytes,
+                generation: text.generation,
                 shadowed: text.shadowed,
                 bulk: text.bulk.map(|bulk| BulkPlace {
                     family: bulk.family,
@@ -119,6 +123,7 @@ mod tests {
             placement: Placement {
                 logged_cells: 2,
                 logged_bytes: 700,
+                generation: 2,
                 shadowed: true,
                 bulk: Some(BulkPlace { family: 3, first: Position { stripe: 0, row: 2 } }),
             },

@@ -8,12 +8,12 @@ use rocksdb::{BoundColumnFamily, ColumnFamilyDescriptor, DBWithThreadMode, Multi
 
 use super::change::LoggedFamily;
 use super::error::StoreError;
+use super::generations::{self, Generations};
 use super::settings::{MemoryShares, Settings};
 
 /// Tables that a bulk family may hold before new chunks go to another one: ingesting takes longer with each.
 const FAMILY_TABLES: usize = 2_000;
 
-const CELLS: &str = "cells";
 const CHUNKS: &str = "chunks";
 const SYSTEM: &str = "system";
 const BULK_PREFIX: &str = "files-";
@@ -29,6 +29,7 @@ pub(crate) struct Database {
     dir: PathBuf,
     /// Number of bulk families; they are `files-0` and on.
     bulk_families: Mutex<u32>,
+    generations: Generations,
 }
 
 impl Database {
@@ -38,9 +39,17 @@ impl Database {
         let exists = dir.join("CURRENT").exists();
         if exists { check_manifest(dir) } else { forget_manifest(dir) }.map_err(|error| refused(dir, &error))?;
         let settings = Settings::new(shares);
-        let (rocks, bulk_families) = open_families(dir, &settings, !exists).map_err(|error| refused(dir, &error))?;
+        let damaged = generations::is_marked_damaged(dir);
+        let opened = open_families(dir, &settings, !exists, damaged).map_err(|error| refused(dir, &error))?;
+        let (rocks, bulk_families, generations) = opened;
         let watch = ManifestWatch::start(dir).map_err(|error| refused(dir, &error))?;
-        Ok(Self { rocks, _watch: watch, settings, dir: dir.to_owned(), bulk_families: Mutex::new(bulk_families) })
+        let bulk_families = Mutex::new(bulk_families);
+        let database = Self { rocks, _watch: watch, settings, dir: dir.to_owned(), bulk_families, generations };
+        if damaged {
+            database.leave_generation(database.newest_generation())?;
+            generations::forget_mark(dir).map_err(|error| refused(dir, &error))?;
+        }
+        Ok(database)
     }
 
     pub(crate) fn rocks(&self) -> &Rocks {
@@ -52,13 +61,75 @@ impl Database {
         &self.dir
     }
 
+    /// A family that changes go to: one of records, or the newest generation. These stay.
     pub(crate) fn logged(&self, family: LoggedFamily) -> Arc<BoundColumnFamily<'_>> {
-        let name = match family {
-            LoggedFamily::Cells => CELLS,
-            LoggedFamily::Chunks => CHUNKS,
-            LoggedFamily::System => SYSTEM,
-        };
-        self.rocks.cf_handle(name).expect("made when the database was opened, and never dropped")
+        self.family(family).expect("made when the database was opened, or when the one before it was left")
+    }
+
+    /// A family that changes go to, unless it is a generation that is gone.
+    pub(crate) fn family(&self, family: LoggedFamily) -> Option<Arc<BoundColumnFamily<'_>>> {
+        match family {
+            LoggedFamily::Cells(generation) => self.generation(generation),
+            LoggedFamily::Chunks => self.rocks.cf_handle(CHUNKS),
+            LoggedFamily::System => self.rocks.cf_handle(SYSTEM),
+        }
+    }
+
+    /// Every family that is written through the log.
+    pub(crate) fn logged_families(&self) -> Vec<Arc<BoundColumnFamily<'_>>> {
+        let cells = self.generations().into_iter().filter_map(|generation| self.generation(generation));
+        let records = [LoggedFamily::Chunks, LoggedFamily::System].map(|family| self.logged(family));
+        cells.chain(records).collect()
+    }
+
+    /// A generation of logged cells, if it is still there.
+    pub(crate) fn generation(&self, generation: u32) -> Option<Arc<BoundColumnFamily<'_>>> {
+        self.rocks.cf_handle(&generations::name(generation))
+    }
+
+    /// Those that are there, the newest last.
+    pub(crate) fn generations(&self) -> Vec<u32> {
+        self.generations.all()
+    }
+
+    /// The one that cells are written to.
+    pub(crate) fn newest_generation(&self) -> u32 {
+        self.generations.newest()
+    }
+
+    /// Has cells written to a newer generation than this one, because it has a damaged table.
+    pub(crate) fn leave_generation(&self, left: u32) -> Result<(), StoreError> {
+        self.generations.leave(left, &self.rocks, &self.settings.logged(true))
+    }
+
+    /// Has the next start leave the newest generation.
+    pub(crate) fn mark_damaged(&self) -> std::io::Result<()> {
+        generations::mark_damaged(&self.dir)
+    }
+
+    /// Drops a generation that nothing names any more.
+    pub(crate) fn drop_generation(&self, left: u32) -> Result<(), StoreError> {
+        self.generations.drop_left(left, &self.rocks)
+    }
+
+    /// Forgets all blocks that were read, so that what is read next comes from the disk.
+    pub(crate) fn forget_blocks(&self) {
+        self.settings.forget_blocks();
+    }
+
+    /// The same, of cells alone.
+    pub(crate) fn forget_cells(&self) {
+        self.settings.forget_cells();
+    }
+
+    /// A second look at its tables, from the disk: a table that is open here is not read again where its index lies.
+    pub(crate) fn second_look(&self, scratch: &Path) -> Result<Rocks, StoreError> {
+        let options = Settings::second_look(scratch);
+        let families = Rocks::list_cf(&options, &self.dir).map_err(|error| read_failure(&error))?;
+        let descriptors =
+            families.into_iter().map(|name| ColumnFamilyDescriptor::new(name, Settings::second_look_family()));
+        Rocks::open_cf_descriptors_read_only(&options, &self.dir, descriptors, false)
+            .map_err(|error| read_failure(&error))
     }
 
     /// A bulk family by its number, if there is one.
@@ -88,9 +159,9 @@ impl Database {
         Ok(number)
     }
 
-    /// Whether the family of this name has cells that went through the log.
-    pub(crate) fn has_logged_cells(name: &str) -> bool {
-        name == CELLS
+    /// Whether the family of this name is the generation that cells are written to.
+    pub(crate) fn is_newest_generation(&self, name: &str) -> bool {
+        generations::number(name) == Some(self.newest_generation())
     }
 
     /// Number of the bulk family of this name.
@@ -105,8 +176,7 @@ impl Database {
 
     /// Bytes in tables, and in write buffers, which the log holds too.
     pub(crate) fn used_bytes(&self) -> Result<u64, StoreError> {
-        let logged =
-            [LoggedFamily::Cells, LoggedFamily::Chunks, LoggedFamily::System].map(|family| self.logged(family));
+        let logged = self.logged_families();
         let bulk = self.bulk_numbers().filter_map(|number| self.bulk(number));
         let mut used = 0;
         for family in logged.into_iter().chain(bulk) {
@@ -119,21 +189,31 @@ impl Database {
     }
 }
 
-/// Opens the instance with all families it has, and tells how many bulk ones these are.
-fn open_families(dir: &Path, settings: &Settings, create: bool) -> Result<(Rocks, u32), rocksdb::Error> {
+/// Opens the instance with all families it has, and tells how many bulk ones and which generations these are. Only the
+/// newest generation is compacted, unless it is `damaged` too.
+fn open_families(
+    dir: &Path,
+    settings: &Settings,
+    create: bool,
+    damaged: bool,
+) -> Result<(Rocks, u32, Generations), rocksdb::Error> {
     let options = Settings::database(create);
     let names = if create { Vec::new() } else { Rocks::list_cf(&options, dir)? };
-    let bulk_families = count_bulk(&names);
-    let families = [(CELLS, settings.logged()), (CHUNKS, settings.records()), (SYSTEM, settings.records())]
-        .map(|(name, options)| (name.to_owned(), options));
+    let (bulk_families, generations) = (count_bulk(&names), Generations::among(&names));
+    let newest = generations.newest();
+    let cells = generations
+        .all()
+        .into_iter()
+        .map(|generation| (generations::name(generation), settings.logged(generation == newest && !damaged)));
+    let records = [CHUNKS, SYSTEM].map(|name| (name.to_owned(), settings.records()));
     let default = ("default".to_owned(), settings.bulk());
     let bulk = (0..bulk_families).map(|number| (bulk_name(number), settings.bulk()));
-    let descriptors = families
-        .into_iter()
+    let descriptors = cells
+        .chain(records)
         .chain([default])
         .chain(bulk)
         .map(|(name, options): (String, Options)| ColumnFamilyDescriptor::new(name, options));
-    Ok((Rocks::open_cf_descriptors(&options, dir, descriptors)?, bulk_families))
+    Ok((Rocks::open_cf_descriptors(&options, dir, descriptors)?, bulk_families, generations))
 }
 
 fn refused(dir: &Path, why: &dyn std::fmt::Display) -> StoreError {

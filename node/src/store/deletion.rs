@@ -5,7 +5,7 @@ use fail::fail_point;
 use rocksdb::{Direction, IteratorMode, ReadOptions};
 
 use super::change::{Change, LoggedFamily};
-use super::database::{Database, read_failure};
+use super::database::Database;
 use super::error::StoreError;
 use super::key::{chunks, end_of_cells, first_cell};
 use super::placement::Placement;
@@ -96,9 +96,10 @@ impl Store {
     }
 
     async fn delete_doomed(&self, doomed: Vec<Doomed>) -> Result<(), StoreError> {
+        let _sealed = self.sealed_changes.lock().await;
         let mut changes = Vec::new();
         for segment in &doomed {
-            changes.extend(segment.changes(&self.workshop.database)?);
+            changes.extend(segment.changes(&self.workshop.database));
         }
         if changes.is_empty() {
             return Ok(());
@@ -121,9 +122,9 @@ impl Store {
 impl Doomed {
     /// The record goes in the same batch as the cells, so that no record ever names cells that are gone.
     /// Tables go after it: a start removes those that have no record.
-    fn changes(&self, database: &Database) -> Result<Vec<Change>, StoreError> {
+    fn changes(&self, database: &Database) -> Vec<Change> {
         let family = LoggedFamily::Chunks;
-        let mut changes = self.cell_changes(database)?;
+        let mut changes = self.cell_changes(database);
         match self.sealed_by {
             None => changes.push(Change::Delete { family, key: chunks::open(self.segment) }),
             Some(session) => changes.extend([
@@ -131,25 +132,30 @@ impl Doomed {
                 Change::Delete { family, key: chunks::of_session(session, self.segment) },
             ]),
         }
-        Ok(changes)
+        changes
     }
 
-    fn cell_changes(&self, database: &Database) -> Result<Vec<Change>, StoreError> {
-        let family = LoggedFamily::Cells;
+    /// Every generation is cleared: a move or a repair that broke off may have left cells in another than the record's.
+    fn cell_changes(&self, database: &Database) -> Vec<Change> {
+        database.generations().into_iter().flat_map(|generation| self.changes_in(database, generation)).collect()
+    }
+
+    fn changes_in(&self, database: &Database, generation: u32) -> Vec<Change> {
+        let family = LoggedFamily::Cells(generation);
+        let whole_range =
+            || Change::DeleteRange { family, from: first_cell(self.segment).to_vec(), to: end_of_cells(self.segment) };
         if self.placement.logged_cells > SINGLE_DELETIONS {
-            let (from, to) = (first_cell(self.segment).to_vec(), end_of_cells(self.segment));
-            return Ok(vec![Change::DeleteRange { family, from, to }]);
+            return vec![whole_range()];
         }
+        let Some(cells) = database.generation(generation) else { return Vec::new() };
         let mut options = ReadOptions::default();
         options.set_iterate_upper_bound(end_of_cells(self.segment));
         options.fill_cache(false);
         let from = first_cell(self.segment);
-        let cells = database.logged(family);
-        database
-            .rocks()
-            .iterator_cf_opt(&cells, options, IteratorMode::From(&from, Direction::Forward))
-            .map(|entry| entry.map(|(key, _)| Change::Delete { family, key: key.into_vec() }))
-            .collect::<Result<_, _>>()
-            .map_err(|error| read_failure(&error))
+        let keys = database.rocks().iterator_cf_opt(&cells, options, IteratorMode::From(&from, Direction::Forward));
+        let single: Result<Vec<Change>, _> =
+            keys.map(|entry| entry.map(|(key, _)| Change::Delete { family, key: key.into_vec() })).collect();
+        // What cannot be listed, because a table is damaged, is deleted unseen.
+        single.unwrap_or_else(|_| vec![whole_range()])
     }
 }

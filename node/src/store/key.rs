@@ -50,6 +50,13 @@ pub(crate) fn segment_of(key: &[u8]) -> Option<SegmentId> {
     key.get(..SEGMENT_BYTES).and_then(|bytes| SegmentId::from_wire(bytes).ok())
 }
 
+/// Where the cell of this key lies in its chunk.
+pub(crate) fn position_of(key: &[u8]) -> Option<Position> {
+    let (stripe, row) = key.get(SEGMENT_BYTES..CELL_KEY_BYTES)?.split_at(4);
+    let number = |bytes: &[u8]| bytes.try_into().map(u32::from_be_bytes).ok();
+    Some(Position { stripe: number(stripe)?, row: number(row)? })
+}
+
 /// Keys of the `chunks` family, told apart by their first byte.
 pub(crate) mod chunks {
     use super::{SEGMENT_BYTES, SegmentId, SessionId, segment_of};
@@ -104,7 +111,7 @@ pub(crate) mod chunks {
 mod tests {
     use cairn_proto::ids::{SegmentId, SessionId};
 
-    use super::{Position, chunks, end_of_cells, first_cell, last_cell, segment_of};
+    use super::{Position, chunks, end_of_cells, first_cell, last_cell, position_of, segment_of};
 
     #[test]
     fn keys_sort_as_segment_then_stripe_then_row() {
@@ -121,7 +128,8 @@ mod tests {
         assert!(keys.is_sorted());
         assert!(end_of_cells(earlier).as_slice() > last_cell(earlier).as_slice());
         assert!(end_of_cells(earlier).as_slice() < first_cell(later).as_slice());
-        assert_eq!(segment_of(&keys[2]), Some(earlier));
+        assert_eq!((segment_of(&keys[2]), position_of(&keys[2])), (Some(earlier), Some(at(0, 256))));
+        assert_eq!(position_of(&keys[2][..23]), None);
     }
 
     #[test]

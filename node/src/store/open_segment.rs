@@ -35,6 +35,8 @@ pub(crate) struct OpenSegment {
     pub(crate) id: SegmentId,
     pub(crate) transaction: TransactionId,
     pub(crate) chunk_index: u8,
+    /// The generation that its logged cells go to.
+    pub(crate) generation: u32,
     progress: Mutex<Progress>,
 }
 
@@ -59,17 +61,17 @@ enum Phase {
 }
 
 impl OpenSegment {
-    pub(crate) fn new(id: SegmentId, transaction: TransactionId, chunk_index: u8) -> Self {
+    pub(crate) fn new(id: SegmentId, transaction: TransactionId, chunk_index: u8, generation: u32) -> Self {
         let progress = Progress {
             phase: Phase::Writing,
             tally: Tally::EMPTY,
-            placement: Placement::default(),
+            placement: Placement { generation, ..Placement::default() },
             highest: None,
             staging: None,
             closing: None,
             noted: false,
         };
-        Self { id, transaction, chunk_index, progress: Mutex::new(progress) }
+        Self { id, transaction, chunk_index, generation, progress: Mutex::new(progress) }
     }
 
     pub(crate) async fn progress(&self) -> MutexGuard<'_, Progress> {
@@ -98,7 +100,8 @@ impl OpenSegment {
                 progress.placement.count_logged(position, frame.payload_len() as u64);
                 in_changes.insert(position, mark);
                 let key = position.key(self.id).to_vec();
-                changes.push(Change::Put { family: LoggedFamily::Cells, key, value: frame.into_bytes() });
+                let family = LoggedFamily::Cells(self.generation);
+                changes.push(Change::Put { family, key, value: frame.into_bytes() });
             }
             progress.tally.add(&mark);
             if rises {

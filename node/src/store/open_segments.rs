@@ -40,6 +40,7 @@ impl OpenSegments {
         segment: SegmentId,
         transaction: TransactionId,
         chunk_index: u8,
+        generation: impl FnOnce() -> u32,
         may_open: impl FnOnce() -> Result<(), StoreError>,
     ) -> Result<Arc<OpenSegment>, StoreError> {
         let mut state = self.state.lock();
@@ -53,7 +54,8 @@ impl OpenSegments {
             return Err(StoreError::NoRoom { why: format!("{OPEN_SEGMENTS} segments are open") });
         }
         may_open()?;
-        let open = Arc::new(OpenSegment::new(segment, transaction, chunk_index));
+        // Asked under the lock, so that a generation which is left gets no further segment behind its back.
+        let open = Arc::new(OpenSegment::new(segment, transaction, chunk_index, generation()));
         state.open.insert(segment, Arc::clone(&open));
         Ok(open)
     }
@@ -83,6 +85,11 @@ impl OpenSegments {
         }
         state.dropped.insert(segment);
         state.open.remove(&segment)
+    }
+
+    /// Whether a segment that takes cells has them in a generation.
+    pub(crate) fn use_generation(&self, generation: u32) -> bool {
+        self.state.lock().open.values().any(|open| open.generation == generation)
     }
 
     /// A master wants the segment here again.
@@ -138,9 +145,9 @@ mod tests {
     fn a_deleted_segment_does_not_open_again() {
         let segments = OpenSegments::default();
         let id = SegmentId::generate();
-        segments.open(id, TRANSACTION, 0, || Ok(())).unwrap();
+        segments.open(id, TRANSACTION, 0, || 0, || Ok(())).unwrap();
         assert!(segments.close(id, 0).is_some());
-        assert!(matches!(segments.open(id, TRANSACTION, 0, || Ok(())), Err(StoreError::Dropped { .. })));
+        assert!(matches!(segments.open(id, TRANSACTION, 0, || 0, || Ok(())), Err(StoreError::Dropped { .. })));
     }
 
     #[test]
@@ -149,20 +156,20 @@ mod tests {
         let id = SegmentId::generate();
         assert!(segments.close(id, 0).is_none());
         segments.readmit(id);
-        segments.open(id, TRANSACTION, 0, || Ok(())).unwrap();
+        segments.open(id, TRANSACTION, 0, || 0, || Ok(())).unwrap();
         let other = TransactionId { sequence: 2, ..TRANSACTION };
         assert!(segments.take(id, other).is_none());
         assert!(segments.take(id, TRANSACTION).is_some());
-        segments.open(id, other, 0, || Ok(())).unwrap();
+        segments.open(id, other, 0, || 0, || Ok(())).unwrap();
     }
 
     #[test]
     fn a_deletion_that_comes_late_leaves_what_is_rebuilt_since() {
         let segments = OpenSegments::default();
         let id = SegmentId::generate();
-        segments.open(id, rebuilder(8), 0, || Ok(())).unwrap();
+        segments.open(id, rebuilder(8), 0, || 0, || Ok(())).unwrap();
         assert!(segments.close(id, 7).is_none());
-        segments.open(id, rebuilder(8), 0, || panic!("it is open")).unwrap();
+        segments.open(id, rebuilder(8), 0, || 0, || panic!("it is open")).unwrap();
         assert!(segments.close(id, 8).is_some());
     }
 
@@ -170,18 +177,18 @@ mod tests {
     fn a_segment_has_one_chunk_and_one_writer_here() {
         let segments = OpenSegments::default();
         let id = SegmentId::generate();
-        segments.open(id, TRANSACTION, 0, || Ok(())).unwrap();
+        segments.open(id, TRANSACTION, 0, || 0, || Ok(())).unwrap();
         let other = TransactionId { sequence: 2, ..TRANSACTION };
-        assert!(matches!(segments.open(id, TRANSACTION, 1, || Ok(())), Err(StoreError::AnotherChunk { .. })));
-        assert!(matches!(segments.open(id, other, 0, || Ok(())), Err(StoreError::AnotherChunk { .. })));
+        assert!(matches!(segments.open(id, TRANSACTION, 1, || 0, || Ok(())), Err(StoreError::AnotherChunk { .. })));
+        assert!(matches!(segments.open(id, other, 0, || 0, || Ok(())), Err(StoreError::AnotherChunk { .. })));
     }
 
     #[test]
     fn closing_a_session_leaves_the_others() {
         let segments = OpenSegments::default();
-        segments.open(SegmentId::generate(), TRANSACTION, 0, || Ok(())).unwrap();
+        segments.open(SegmentId::generate(), TRANSACTION, 0, || 0, || Ok(())).unwrap();
         let other = TransactionId { session: SessionId(4), sequence: 1 };
-        segments.open(SegmentId::generate(), other, 0, || Ok(())).unwrap();
+        segments.open(SegmentId::generate(), other, 0, || 0, || Ok(())).unwrap();
         assert_eq!(segments.close_session(SessionId(3)).len(), 1);
         assert_eq!(segments.count(), 1);
     }

@@ -9,6 +9,8 @@ pub(crate) struct Placement {
     /// Cells in the logged family, and their payload bytes.
     pub(crate) logged_cells: u64,
     pub(crate) logged_bytes: u64,
+    /// The generation of the logged family that they lie in.
+    pub(crate) generation: u32,
     /// Where rows went from `BULK_FROM_BYTES` on.
     pub(crate) bulk: Option<BulkPlace>,
     /// Whether a row at or past the first bulk one also went to the logged family, and wins there.

@@ -10,7 +10,7 @@ use rocksdb::{FlushOptions, Range};
 use super::change::LoggedFamily;
 use super::database::{Database, read_failure};
 use super::error::StoreError;
-use super::key::{end_of_cells, first_cell};
+use super::key::{CellKey, end_of_cells, first_cell};
 use super::writer::write_failure;
 use crate::fatal::Fatal;
 
@@ -149,7 +149,8 @@ fn reclaim(database: &Database, dead: &Dead, fatal: &Fatal) -> Result<(), StoreE
     flush(database, fatal)?;
     let (from, to) = (first_cell(first), end_of_cells(last));
     let span = Range::new(&from, &to);
-    let cells = database.logged(LoggedFamily::Cells);
+    // Older generations are not compacted: they go as a whole.
+    let cells = database.logged(LoggedFamily::Cells(database.newest_generation()));
     let span_bytes: u64 = database.rocks().get_approximate_sizes_cf(&cells, &[span]).iter().sum();
     if span_bytes <= SPAN_FACTOR * dead.bytes + SPAN_CHEAP_BYTES {
         database.rocks().compact_range_cf(&cells, Some(from.as_slice()), Some(to.as_slice()));
@@ -164,9 +165,8 @@ fn reclaim(database: &Database, dead: &Dead, fatal: &Fatal) -> Result<(), StoreE
 }
 
 /// Empties the write buffers of every family, after which all older log files go.
-fn flush(database: &Database, fatal: &Fatal) -> Result<(), StoreError> {
-    let families =
-        [LoggedFamily::Cells, LoggedFamily::Chunks, LoggedFamily::System].map(|family| database.logged(family));
+pub(crate) fn flush(database: &Database, fatal: &Fatal) -> Result<(), StoreError> {
+    let families = database.logged_families();
     let mut options = FlushOptions::default();
     options.set_wait(true);
     let handles: Vec<_> = families.iter().collect();
@@ -178,6 +178,12 @@ pub(crate) fn drop_tables(database: &Database, family: u32, segment: SegmentId) 
     let Some(family) = database.bulk(family) else { return Ok(()) };
     let (from, to) = (first_cell(segment), super::key::last_cell(segment));
     database.rocks().delete_file_in_range_cf(&family, from, to).map_err(|error| read_failure(&error))
+}
+
+/// Removes the one table of a bulk family that has these rows.
+pub(crate) fn drop_table(database: &Database, family: u32, first: CellKey, last: CellKey) -> Result<(), StoreError> {
+    let Some(family) = database.bulk(family) else { return Ok(()) };
+    database.rocks().delete_file_in_range_cf(&family, first, last).map_err(|error| read_failure(&error))
 }
 
 #[cfg(test)]

@@ -1,3 +1,5 @@
+use std::path::Path;
+
 use cairn_proto::ids::SegmentId;
 use rocksdb::{Direction, IteratorMode, Range, WriteBatch};
 
@@ -42,6 +44,7 @@ pub(crate) fn check_owner(database: &Database, owner: &str) -> Result<(), StoreE
 pub(crate) fn recover(database: &Database) -> Result<Recovered, StoreError> {
     let dropped = drop_open_segments(database)?;
     drop_unsealed_tables(database)?;
+    read_node_records(database)?;
     let (mut sealed_chunks, mut live_bytes) = (0, 0);
     each_entry(database, &chunks::record_prefix(), |_, record| {
         sealed_chunks += 1;
@@ -58,7 +61,7 @@ pub(crate) fn recover(database: &Database) -> Result<Recovered, StoreError> {
 fn left_over(database: &Database, live_bytes: u64) -> Result<Option<LeftOver>, StoreError> {
     let (mut table_bytes, mut span) = (0_u64, None);
     for file in database.rocks().live_files().map_err(|error| read_failure(&error))? {
-        if !Database::has_logged_cells(&file.column_family_name) {
+        if !database.is_newest_generation(&file.column_family_name) {
             continue;
         }
         table_bytes += file.size as u64;
@@ -71,6 +74,16 @@ fn left_over(database: &Database, live_bytes: u64) -> Result<Option<LeftOver>, S
         }
     }
     Ok(span.map(|span| LeftOver { bytes: table_bytes.saturating_sub(live_bytes), span }))
+}
+
+/// A store whose records cannot be read is refused with the next step.
+pub(crate) fn refused_if_unreadable(dir: &Path, error: StoreError) -> StoreError {
+    match error {
+        StoreError::ReadFailed { why } | StoreError::DamagedRecord { why } => {
+            StoreError::Open { dir: dir.display().to_string(), why }
+        }
+        other => other,
+    }
 }
 
 fn foreign(theirs: &str, ours: &str) -> StoreError {
@@ -97,16 +110,13 @@ fn drop_open_segments(database: &Database) -> Result<Vec<(SegmentId, u64)>, Stor
         let mut batch = WriteBatch::new();
         for &segment in group {
             dropped.push((segment, table_bytes(database, segment)));
-            for change in [
-                Change::DeleteRange {
-                    family: LoggedFamily::Cells,
-                    from: first_cell(segment).to_vec(),
-                    to: end_of_cells(segment),
-                },
-                Change::Delete { family: LoggedFamily::Chunks, key: chunks::open(segment) },
-            ] {
-                change.add_to(&mut batch, database);
+            for generation in database.generations() {
+                let family = LoggedFamily::Cells(generation);
+                let (from, to) = (first_cell(segment).to_vec(), end_of_cells(segment));
+                Change::DeleteRange { family, from, to }.add_to(&mut batch, database);
             }
+            let note = Change::Delete { family: LoggedFamily::Chunks, key: chunks::open(segment) };
+            note.add_to(&mut batch, database);
         }
         write(database, batch)?;
     }
@@ -115,8 +125,9 @@ fn drop_open_segments(database: &Database) -> Result<Vec<(SegmentId, u64)>, Stor
 
 fn table_bytes(database: &Database, segment: SegmentId) -> u64 {
     let (from, to) = (first_cell(segment), end_of_cells(segment));
-    let cells = database.logged(LoggedFamily::Cells);
-    database.rocks().get_approximate_sizes_cf(&cells, &[Range::new(&from, &to)]).iter().sum()
+    let cells = database.generations().into_iter().filter_map(|generation| database.generation(generation));
+    let sizes = cells.flat_map(|cells| database.rocks().get_approximate_sizes_cf(&cells, &[Range::new(&from, &to)]));
+    sizes.sum()
 }
 
 /// A table may be in the database durably while the note of its segment is lost with the log's tail, so
@@ -129,6 +140,15 @@ fn drop_unsealed_tables(database: &Database) -> Result<(), StoreError> {
             tracing::info!(%segment, table = file.name, "dropped a table that was never sealed");
             drop_tables(database, family, segment)?;
         }
+    }
+    Ok(())
+}
+
+/// All of them are needed sooner or later, and their absence would be taken for something else.
+fn read_node_records(database: &Database) -> Result<(), StoreError> {
+    let family = database.logged(LoggedFamily::System);
+    for entry in database.rocks().iterator_cf(&family, IteratorMode::Start) {
+        entry.map_err(|error| read_failure(&error))?;
     }
     Ok(())
 }

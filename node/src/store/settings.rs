@@ -1,3 +1,4 @@
+use std::path::Path;
 use std::sync::LazyLock;
 
 use rocksdb::{
@@ -15,6 +16,8 @@ const RECORD_BUFFER_BYTES: usize = 2 << 20;
 const LOG_BYTES: u64 = 48 << 20;
 /// Open tables; each keeps its index and file descriptor.
 const OPEN_TABLES: i32 = 512;
+/// Tables that a second look at the database has open.
+const SECOND_LOOK_TABLES: i32 = 20;
 /// Bytes written before the kernel is asked to start writing them back, so that a sync finds little to do.
 const WRITE_BACK_BYTES: u64 = 1 << 20;
 /// Log and manifest files are small and few, so that an idle directory is.
@@ -77,6 +80,42 @@ impl Settings {
         Self { shares, records, cells: Cache::new_lru_cache(CELL_CACHE_BYTES) }
     }
 
+    /// Empties the caches of blocks.
+    pub(crate) fn forget_blocks(&self) {
+        self.forget_cells();
+        empty(&self.records, self.shares.block_cache_bytes);
+    }
+
+    /// Empties the cache of cells.
+    pub(crate) fn forget_cells(&self) {
+        empty(&self.cells, CELL_CACHE_BYTES);
+    }
+
+    /// The whole database, to look into its tables anew beside the store that has it open. Nothing is kept of what is
+    /// read, and what RocksDB itself notes goes to `scratch`.
+    pub(crate) fn second_look(scratch: &Path) -> Options {
+        let mut options = Options::default();
+        options.set_max_open_files(SECOND_LOOK_TABLES);
+        // Without it RocksDB would have to write the manifest, which such a look cannot.
+        options.set_track_and_verify_wals_in_manifest(true);
+        options.set_db_log_dir(scratch);
+        options.set_keep_log_file_num(1);
+        options.set_log_level(LogLevel::Fatal);
+        options.set_paranoid_checks(false);
+        options.set_skip_stats_update_on_db_open(true);
+        options.set_stats_dump_period_sec(0);
+        options.set_stats_persist_period_sec(0);
+        options
+    }
+
+    /// Any family of it.
+    pub(crate) fn second_look_family() -> Options {
+        let mut options = Options::default();
+        options.set_block_based_table_factory(&table(None));
+        options.set_write_buffer_size(64 << 10);
+        options
+    }
+
     /// The whole database.
     pub(crate) fn database(create: bool) -> Options {
         // The bindings have no call for this one. Preallocated log space would count as used.
@@ -106,8 +145,9 @@ impl Settings {
     }
 
     /// Cells that went through the write-ahead log.
-    pub(crate) fn logged(&self) -> Options {
+    pub(crate) fn logged(&self, compacted: bool) -> Options {
         let mut options = family(DBCompressionType::None, &self.cells);
+        options.set_disable_auto_compactions(!compacted);
         options.set_write_buffer_size(self.shares.write_buffer_bytes);
         options.set_max_write_buffer_number(i32::try_from(WRITE_BUFFERS).expect("a small constant"));
         options.set_target_file_size_base(16 << 20);
@@ -130,6 +170,12 @@ impl Settings {
         options.set_max_write_buffer_number(2);
         options
     }
+}
+
+fn empty(cache: &Cache, capacity_bytes: usize) {
+    let mut cache = cache.clone();
+    cache.set_capacity(0);
+    cache.set_capacity(capacity_bytes);
 }
 
 fn family(compression: DBCompressionType, cache: &Cache) -> Options {
@@ -178,6 +224,14 @@ pub(crate) fn ingestion() -> IngestExternalFileOptions {
 pub(crate) fn cell_reads() -> ReadOptions {
     let mut options = ReadOptions::default();
     options.set_verify_checksums(true);
+    options
+}
+
+/// One pass over many cells, none of which is wanted again.
+pub(crate) fn scan() -> ReadOptions {
+    let mut options = ReadOptions::default();
+    options.set_verify_checksums(true);
+    options.fill_cache(false);
     options
 }
 

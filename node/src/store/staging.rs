@@ -52,6 +52,11 @@ impl StagingArea {
         })
     }
 
+    /// The folder. A start empties it.
+    pub(crate) fn dir(&self) -> &Path {
+        &self.dir
+    }
+
     /// Bytes in tables that are being written.
     pub(crate) fn staged_bytes(&self) -> u64 {
         self.bytes.load(Ordering::Relaxed)

@@ -11,6 +11,12 @@ impl Store {
         self.workshop.database.record(LoggedFamily::System, name.as_bytes())
     }
 
+    /// Keeps a record of the node itself that may be lost in a crash.
+    pub async fn note_system_record(&self, name: &str, value: Bytes) -> Result<(), StoreError> {
+        let change = Change::Put { family: LoggedFamily::System, key: name.as_bytes().to_vec(), value };
+        self.write(vec![change], Durability::Buffered).await
+    }
+
     /// Keeps a record of the node itself; on stable storage on return.
     pub async fn keep_system_record(&self, name: &str, value: Bytes) -> Result<(), StoreError> {
         let change = Change::Put { family: LoggedFamily::System, key: name.as_bytes().to_vec(), value };

@@ -127,7 +127,22 @@ fn write(database: &Database, requests: &[Request], syncing: LogSyncing, fatal: 
     let synced = requests.iter().any(|request| request.durability == Durability::Synced);
     let synced = synced && syncing == LogSyncing::Synced;
     let options = if synced { settings::durable() } else { WriteOptions::default() };
-    database.rocks().write_opt(batch, &options).map_err(|error| write_failure(&error, fatal))
+    let written = database.rocks().write_opt(batch, &options);
+    written.map_err(|error| match error.kind() {
+        ErrorKind::Corruption => damaged_table(database, &error, fatal),
+        _ => write_failure(&error, fatal),
+    })
+}
+
+/// RocksDB takes no writes any more, because it met a damaged block when it compacted tables. The next start does not
+/// compact them.
+fn damaged_table(database: &Database, error: &rocksdb::Error, fatal: &Fatal) -> StoreError {
+    let why = error.to_string();
+    if let Err(error) = database.mark_damaged() {
+        tracing::error!(%error, "the damaged table is met again at the next start");
+    }
+    fatal.raise(format!("a table of its database is damaged: {why}"));
+    StoreError::WriteFailed { why }
 }
 
 /// Tells a full disk, from which RocksDB recovers by itself, from one that lost a write.

@@ -5,5 +5,6 @@
 mod fixtures;
 mod manifest;
 mod model;
+mod scrubbing;
 mod service;
 mod store;

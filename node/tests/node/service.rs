@@ -3,6 +3,7 @@
 mod cluster;
 mod garbage;
 mod joining;
+mod mending;
 mod orders;
 mod reading;
 mod rebuilding;

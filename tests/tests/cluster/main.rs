@@ -6,6 +6,7 @@
 #![allow(clippy::print_stdout, reason = "what a fault did is shown with a failed run")]
 
 mod bad_names;
+mod bit_rot;
 mod command_line;
 mod copying;
 mod crash_points;

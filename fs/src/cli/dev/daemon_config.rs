@@ -11,6 +11,9 @@ use super::{DevFailure, DevSettings};
 const TIMING: Timing =
     Timing { session_timeout: "10s", collection_grace: "10s", repair_grace: "15s", orphan_sweep_period: "10m" };
 
+/// In which each node reads all that it keeps once.
+const SCRUB_PERIOD: &str = "1d";
+
 #[derive(Serialize)]
 struct MasterConfig<'a> {
     id: u16,
@@ -46,6 +49,7 @@ struct NodeConfig<'a> {
     listen: &'a str,
     masters: Vec<String>,
     limit: String,
+    scrub_period: &'static str,
 }
 
 /// Bytes that each node may use: all that is free, and what the cluster has already, in equal parts with
@@ -96,6 +100,7 @@ fn node(directory: &ClusterDirectory, settings: &DevSettings, daemon: &Daemon, l
         listen: &daemon.address,
         masters: settings.master_addresses(),
         limit: exact_bytes(limit_bytes),
+        scrub_period: SCRUB_PERIOD,
     })
 }
 

@@ -396,6 +396,20 @@ impl Metadata for Service {
         Err(Status::unimplemented("not needed by these tests"))
     }
 
+    async fn get_scrub_status(
+        &self,
+        _request: Request<wire::GetScrubStatusRequest>,
+    ) -> Result<Response<wire::GetScrubStatusResponse>, Status> {
+        Err(Status::unimplemented("not needed by these tests"))
+    }
+
+    async fn start_scrubs(
+        &self,
+        _request: Request<wire::StartScrubsRequest>,
+    ) -> Result<Response<wire::StartScrubsResponse>, Status> {
+        Err(Status::unimplemented("not needed by these tests"))
+    }
+
     async fn get_leader(
         &self,
         _request: Request<wire::GetLeaderRequest>,

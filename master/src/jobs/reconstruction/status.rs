@@ -27,6 +27,8 @@ pub(super) struct RepairItem {
     pub(super) spare: i64,
     /// Whether it is moved, and not missing.
     pub(super) is_move: bool,
+    /// It is there, and cells of it are damaged.
+    pub(super) corrupt: bool,
 }
 
 impl RepairItem {
@@ -126,6 +128,7 @@ impl From<RepairItem> for wire::HealItem {
             total_cells: item.total_cells,
             spare_chunks: item.spare,
             moved: item.is_move,
+            corrupt: item.corrupt,
         }
     }
 }

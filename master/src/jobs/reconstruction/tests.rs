@@ -208,3 +208,99 @@ async fn a_blob_deleted_during_its_repair_leaves_nothing() {
     assert_eq!(world.nodes.holders(id), 0);
     assert_eq!((world.count(keys::SEGMENTS), world.count(keys::REPAIRS), world.count(keys::GARBAGE)), (0, 0, 0));
 }
+
+/// Has nodes say that their chunk of a key's segment is damaged; answers the nodes.
+async fn damage_chunks(world: &World, key: &str, chunks: &[usize]) -> Vec<u8> {
+    let segment = segment_of(world, key).await;
+    let node = |chunk: &usize| segment.chunks[*chunk].node[0];
+    for chunk in chunks {
+        let index = u32::try_from(*chunk).unwrap();
+        world.nodes.with(node(chunk), |node| node.damaged.insert(id_of(&segment), index));
+    }
+    chunks.iter().map(node).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn damaged_chunks_are_put_right_where_they_are() {
+    let world = World::new(7).await;
+    let session = world.session().await;
+    world.put(session, 1, "a").await;
+    let before = segment_of(&world, "a").await;
+    let damaged = damage_chunks(&world, "a", &[1, 4]).await;
+    after(&world, Duration::from_secs(1)).await;
+    for number in damaged {
+        assert!(world.nodes.with(number, |node| node.damaged.is_empty()), "node {number} still has it");
+    }
+    assert_eq!(segment_of(&world, "a").await, before, "nothing of it is on record");
+    assert_eq!((world.count(keys::REPAIRS), world.tenure.reconstruction().pending()), (0, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_chunk_that_is_missing_comes_before_one_that_is_damaged() {
+    let world = World::new(7).await;
+    let session = world.session().await;
+    put_with_hole(&world, session, "a").await;
+    let damaged = damage_chunks(&world, "a", &[3]).await[0];
+    world.hear_nodes().await;
+    let job = world.tenure.reconstruction();
+    job.look(&mut Rounds::default()).await.unwrap();
+    let id = job.take().unwrap();
+    job.clone().repair(id).await.unwrap();
+    assert_eq!(nodes_of(&segment_of(&world, "a").await).len(), 6);
+    assert!(!world.nodes.with(damaged, |node| node.damaged.is_empty()));
+    assert_eq!(job.take(), Some(id), "the damaged one is next");
+    job.clone().repair(id).await.unwrap();
+    assert!(world.nodes.with(damaged, |node| node.damaged.is_empty()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_chunk_that_could_not_be_put_right_is_tried_again() {
+    let world = World::new(6).await;
+    let session = world.session().await;
+    world.put(session, 1, "a").await;
+    let damaged = damage_chunks(&world, "a", &[2]).await[0];
+    world.nodes.with(damaged, |node| node.fails_rebuilds = true);
+    after(&world, Duration::from_secs(1)).await;
+    assert_eq!(world.tenure.reconstruction().pending(), 1);
+    world.nodes.with(damaged, |node| node.fails_rebuilds = false);
+    after(&world, Duration::from_secs(6)).await;
+    assert_eq!(world.tenure.reconstruction().pending(), 0);
+    assert!(world.nodes.with(damaged, |node| node.damaged.is_empty()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_node_says_of_chunks_that_are_not_its_own_is_left_alone() {
+    let world = World::new(7).await;
+    let session = world.session().await;
+    world.put(session, 1, "a").await;
+    let segment = segment_of(&world, "a").await;
+    let spare = (1..=7).find(|number| !nodes_of(&segment).contains(number)).unwrap();
+    world.nodes.with(spare, |node| node.damaged.insert(id_of(&segment), 1));
+    let first = segment.chunks[0].node[0];
+    world.nodes.with(first, |node| {
+        node.damaged.insert(id_of(&segment), 250);
+        node.damaged.insert(SegmentId::generate(), 0);
+    });
+    after(&world, Duration::from_secs(1)).await;
+    assert_eq!(world.tenure.reconstruction().pending(), 0);
+    assert_eq!(segment_of(&world, "a").await, segment);
+}
+
+#[tokio::test(start_paused = true)]
+async fn scrubs_begin_on_the_nodes_that_are_named_or_on_all_that_serve() {
+    let world = World::new(3).await;
+    let start = |nodes: &[&str]| wire::StartScrubsRequest {
+        nodes: nodes.iter().map(ToString::to_string).collect(),
+        bytes_per_second: 0,
+    };
+    world.nodes.with(3, |node| node.up = false);
+    let answer = world.tenure.nodes().start_scrubs(start(&["node-2", "node-9", "node-3"])).await;
+    assert_eq!((answer.started, answer.failed.len()), (vec!["node-2".to_owned()], 2));
+    tokio::time::advance(DEAD).await;
+    world.hear_nodes().await;
+    let answer = world.tenure.nodes().start_scrubs(start(&[])).await;
+    assert_eq!((answer.started.len(), answer.failed.len()), (2, 0));
+    assert_eq!([1, 2, 3].map(|number| world.nodes.with(number, |node| node.scrubs_started)), [1, 2, 0]);
+    let scrubs = world.tenure.nodes().scrubs();
+    assert_eq!((scrubs.len(), scrubs[0].name.as_str()), (3, "node-1"));
+}

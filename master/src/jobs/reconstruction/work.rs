@@ -17,13 +17,13 @@ use crate::scheduler::place_beside;
 use crate::store::StoreSession;
 
 /// How long a segment whose repair failed, or that waits for a node to be cleared, is left alone.
-const RETRY_AFTER: Duration = Duration::from_secs(5);
+pub(super) const RETRY_AFTER: Duration = Duration::from_secs(5);
 /// How long one is left alone that no node can be found for: a change of nodes has it looked at anyway, room that comes
 /// back on one has not. There may be as many as the queue holds.
 const RETRY_WITHOUT_NODES_AFTER: Duration = Duration::from_mins(1);
 
 /// When a segment is to be looked at again.
-enum Next {
+pub(super) enum Next {
     Nothing,
     Soon(Damage),
     Later(Damage, Duration),
@@ -53,9 +53,12 @@ impl Reconstruction {
         };
         let planned = self.ledger.transact(plan).await?;
         match planned.result {
-            Need::Nothing => Ok(Next::Nothing),
-            Need::Nodes(damage) => Ok(Next::Later(damage, RETRY_WITHOUT_NODES_AFTER)),
-            Need::Clearing(damage) => Ok(Next::Later(damage, RETRY_AFTER)),
+            Need::Nothing => Ok(self.mend_damaged(id).await?.unwrap_or(Next::Nothing)),
+            Need::Nodes(damage) => {
+                let mended = self.mend_damaged(id).await?;
+                Ok(mended.unwrap_or(Next::Later(damage, RETRY_WITHOUT_NODES_AFTER)))
+            }
+            Need::Clearing(damage) => Ok(self.mend_damaged(id).await?.unwrap_or(Next::Later(damage, RETRY_AFTER))),
             // Looked at once more: further chunks may be missing.
             Need::Rebuild(rebuilding) if self.carry_out(&rebuilding, planned.index).await? => {
                 Ok(Next::Soon(rebuilding.left()))
@@ -67,7 +70,7 @@ impl Reconstruction {
     /// Has the chunk made and points its segment there. `false`: it could not be made.
     pub(super) async fn carry_out(&self, rebuilding: &Rebuilding, planned_at: u64) -> Result<bool, Failure> {
         fail_point!("rebuilding-planned");
-        match self.order(rebuilding, planned_at).await {
+        match self.order(rebuilding, planned_at, false).await {
             Ok(read_bytes) => {
                 fail_point!("chunk-rebuilt");
                 let plan =
@@ -93,8 +96,13 @@ impl Reconstruction {
         }
     }
 
-    /// Has the target make the chunk; answers how much was read for it.
-    async fn order(&self, rebuilding: &Rebuilding, planned_at: u64) -> Result<u64, String> {
+    /// Has the target make the chunk, or what of it is damaged there; answers how much was read for it.
+    pub(super) async fn order(
+        &self,
+        rebuilding: &Rebuilding,
+        planned_at: u64,
+        in_place: bool,
+    ) -> Result<u64, String> {
         let member = self.nodes.table().get(rebuilding.target.node).ok_or("the node is gone")?;
         let expected = &rebuilding.segment.chunks[rebuilding.chunk];
         let under_way = self.status.begin(RepairItem {
@@ -106,13 +114,15 @@ impl Reconstruction {
             length_bytes: expected.length_bytes,
             spare: rebuilding.damage.spare,
             is_move: rebuilding.is_move(),
+            corrupt: in_place,
         });
         let read = AtomicU64::new(0);
         let progress = |answer: wire::RebuildChunkResponse| {
             under_way.advance(answer.cells, self.clock.now());
             read.store(answer.read_bytes, Ordering::Relaxed);
         };
-        let made = self.nodes.orders().rebuild(&member.node, self.request(rebuilding), planned_at, &progress).await;
+        let request = self.request(rebuilding, in_place);
+        let made = self.nodes.orders().rebuild(&member.node, request, planned_at, &progress).await;
         let made = made.map_err(|error| error.to_string())?;
         under_way.advance(expected.cells, self.clock.now());
         let made = Chunk::try_from(made).map_err(|error| error.to_string())?;
@@ -123,11 +133,12 @@ impl Reconstruction {
         }
     }
 
-    fn request(&self, rebuilding: &Rebuilding) -> wire::RebuildChunkRequest {
+    fn request(&self, rebuilding: &Rebuilding, in_place: bool) -> wire::RebuildChunkRequest {
         let narrow = |chunk: usize| u32::try_from(chunk).expect("a layout has at most 255 chunks");
         let sources = self
             .sources(rebuilding)
             .into_iter()
+            .filter(|(chunk, _)| !in_place || *chunk != rebuilding.chunk)
             .map(|(chunk, address)| wire::RebuildSource { chunk_index: narrow(chunk), address });
         wire::RebuildChunkRequest {
             order: None,
@@ -135,6 +146,7 @@ impl Reconstruction {
             chunk_index: narrow(rebuilding.chunk),
             sources: sources.collect(),
             bytes_per_second: self.settings.bytes_per_second / REBUILDINGS_LIMIT as u64,
+            in_place,
         }
     }
 

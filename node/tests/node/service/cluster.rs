@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use cairn_codec::Frame;
+use cairn_node::store::Position;
 use cairn_node::{Config, RunError, RunningNode};
 use cairn_proto::ids::{ClusterId, SessionId};
 use cairn_proto::{Refusal, records, wire};
@@ -210,6 +211,20 @@ impl TestNode {
     pub(crate) async fn read(&mut self, chunk: &Chunk, first_row: u32, rows: u32) -> Result<Vec<Bytes>, Status> {
         let digest = Bytes::copy_from_slice(chunk.tally().digest.as_bytes());
         self.read_version(chunk, first_row, rows, wire::get_chunk_request::Version::Digest(digest)).await
+    }
+
+    /// Reads one cell.
+    pub(crate) async fn read_cell(&mut self, chunk: &Chunk, position: Position) -> Result<Bytes, Status> {
+        let digest = Bytes::copy_from_slice(chunk.tally().digest.as_bytes());
+        let request = wire::GetChunkRequest {
+            segment: chunk.target.segment.to_wire(),
+            chunk_index: u32::from(chunk.target.chunk_index),
+            ranges: vec![wire::CellRange { stripe: position.stripe, first_row: position.row, rows: 1 }],
+            version: Some(wire::get_chunk_request::Version::Digest(digest)),
+        };
+        let mut stream = self.chunks.get_chunk(request).await?.into_inner();
+        let message = stream.message().await?.expect("an answer has cells or an error");
+        Ok(message.cells[0].clone())
     }
 
     pub(crate) async fn read_version(

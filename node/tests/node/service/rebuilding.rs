@@ -23,15 +23,22 @@ fn layout() -> Layout {
 }
 
 /// A segment of layout 2+2 on four nodes, and a fifth.
-struct Cluster {
-    _dirs: Vec<TempDir>,
-    nodes: Vec<TestNode>,
-    chunks: Vec<Chunk>,
+pub(super) struct Cluster {
+    pub(super) dirs: Vec<TempDir>,
+    pub(super) nodes: Vec<TestNode>,
+    pub(super) chunks: Vec<Chunk>,
+    pub(super) master: FakeMaster,
     segment: SegmentId,
+    layout: Layout,
+    full_rows: u64,
 }
 
 impl Cluster {
     async fn start() -> Self {
+        Self::start_with(layout(), FULL_ROWS).await
+    }
+
+    pub(super) async fn start_with(layout: Layout, full_rows: u64) -> Self {
         let master = FakeMaster::start(Answer::Accept(ClusterId::generate())).await;
         let (mut dirs, mut nodes) = (Vec::new(), Vec::new());
         for _ in 0..5 {
@@ -40,18 +47,18 @@ impl Cluster {
             dirs.push(dir);
         }
         let segment = SegmentId::generate();
-        let mut chunks = encoded(segment);
+        let mut chunks = encoded(segment, layout, full_rows);
         for (node, chunk) in nodes.iter_mut().zip(&mut chunks) {
             node.admit(SESSION).await.unwrap();
             let frames = chunk.cells.values().cloned().collect();
             node.put(chunk, frames).await.unwrap();
             node.seal(chunk, Vec::new()).await.unwrap();
         }
-        Self { _dirs: dirs, nodes, chunks, segment }
+        Self { dirs, nodes, chunks, master, segment, layout, full_rows }
     }
 
     /// The order to make a chunk on the fifth node from all others.
-    fn request(&self, chunk: usize) -> wire::RebuildChunkRequest {
+    pub(super) fn request(&self, chunk: usize) -> wire::RebuildChunkRequest {
         let others = (0..4).filter(|other| *other != chunk);
         let record = |(index, chunk): (usize, &Chunk)| wire::Chunk {
             node: self.nodes[index].info.id.clone(),
@@ -62,8 +69,13 @@ impl Cluster {
             order: Some(self.nodes[4].order()),
             segment: Some(wire::Segment {
                 id: self.segment.to_wire(),
-                layout: Some(wire::Layout { data: 2, code: 2, cell_size_bytes: 4096, stripe_size_bytes: 1 << 20 }),
-                length_bytes: FULL_ROWS * layout().row_size_bytes() as u64 + LAST_ROW_BYTES as u64,
+                layout: Some(wire::Layout {
+                    data: 2,
+                    code: 2,
+                    cell_size_bytes: u32::try_from(self.layout.cell_size_bytes()).unwrap(),
+                    stripe_size_bytes: 1 << 20,
+                }),
+                length_bytes: self.full_rows * self.layout.row_size_bytes() as u64 + LAST_ROW_BYTES as u64,
                 chunks: self.chunks.iter().enumerate().map(record).collect(),
                 uses: 1,
                 version: 1,
@@ -73,6 +85,7 @@ impl Cluster {
             chunk_index: u32::try_from(chunk).unwrap(),
             sources: others.map(|other| self.source(other)).collect(),
             bytes_per_second: 0,
+            in_place: false,
         }
     }
 
@@ -84,7 +97,16 @@ impl Cluster {
     }
 
     async fn rebuild(&mut self, request: wire::RebuildChunkRequest) -> Result<wire::Chunk, Status> {
-        let mut answers = self.nodes[4].control.rebuild_chunk(request).await?.into_inner();
+        self.ordered(4, request).await
+    }
+
+    /// What a node answers to an order.
+    pub(super) async fn ordered(
+        &mut self,
+        node: usize,
+        request: wire::RebuildChunkRequest,
+    ) -> Result<wire::Chunk, Status> {
+        let mut answers = self.nodes[node].control.rebuild_chunk(request).await?.into_inner();
         while let Some(answer) = answers.message().await? {
             if let Some(chunk) = answer.chunk {
                 return Ok(chunk);
@@ -122,13 +144,13 @@ impl Cluster {
 }
 
 /// The four chunks of a segment.
-fn encoded(segment: SegmentId) -> Vec<Chunk> {
-    let (layout, coder) = (layout(), Coder::new(layout()));
+fn encoded(segment: SegmentId, layout: Layout, full_rows: u64) -> Vec<Chunk> {
+    let coder = Coder::new(layout);
     let transaction = TransactionId { session: SESSION, sequence: 1 };
     let target = |index: u8| Target { segment, transaction, chunk_index: index };
     let mut chunks: Vec<Chunk> = (0..4).map(|index| Chunk { target: target(index), cells: BTreeMap::new() }).collect();
-    for row in 0..=FULL_ROWS {
-        let length = if row < FULL_ROWS { layout.row_size_bytes() } else { LAST_ROW_BYTES };
+    for row in 0..=full_rows {
+        let length = if row < full_rows { layout.row_size_bytes() } else { LAST_ROW_BYTES };
         let bytes = payload(row, length);
         let data: Vec<&[u8]> = bytes.chunks(layout.cell_size_bytes()).collect();
         let mut code = vec![vec![0; data[0].len()]; 2];
