@@ -18,20 +18,22 @@ const PATIENCE: Duration = Duration::from_mins(2);
 /// In which a client has an answer: masters come back within it.
 const OPERATION_DEADLINE: Duration = Duration::from_secs(20);
 
-/// Steps of a master while a node is emptied: intent on record, target on record, made, pointed at, and the old chunk found
-/// and deleted.
-const DRAIN_STEPS: [&str; 6] = [
-    "node-intent-recorded",
-    "rebuilding-planned",
-    "chunk-rebuilt",
-    "chunk-repointed",
-    "garbage-found",
-    "garbage-deleted",
+/// Steps while a node is emptied: intent on record, target on record, made, known to be made, pointed at, and the
+/// old chunk found and deleted.
+const DRAIN_STEPS: [(&str, &str); 8] = [
+    ("master-1", "node-intent-recorded"),
+    ("master-1", "rebuilding-planned"),
+    ("node-2", "chunk-sealed"),
+    ("master-1", "chunk-rebuilt"),
+    ("master-1", "chunk-repointed"),
+    ("master-1", "garbage-found"),
+    ("node-1", "chunks-deleted"),
+    ("master-1", "garbage-deleted"),
 ];
 /// Steps of a master while a chunk is rebuilt.
 const REPAIR_STEPS: [&str; 3] = ["rebuilding-planned", "chunk-rebuilt", "chunk-repointed"];
-/// Blobs of one step, two chunks each on three nodes: some lie on any of them.
-const BLOBS: usize = 8;
+/// Blobs of one step, two chunks each on three nodes: some lie on any two of them, but for one run in three thousand.
+const BLOBS: usize = 20;
 /// More than the masters keep.
 const BLOB_BYTES: usize = 100_000;
 const CHUNKS_PER_BLOB: u64 = 2;
@@ -114,15 +116,15 @@ impl Subjects {
         }
     }
 
-    fn prepare(&mut self, step: &str) {
-        self.cluster.kill("master-1");
-        self.cluster.start_to_crash("master-1", step);
+    fn prepare(&mut self, daemon: &str, step: &str) {
+        self.cluster.kill(daemon);
+        self.cluster.start_to_crash(daemon, step);
     }
 
-    fn wait_crashed_and_restart(&mut self, step: &str) {
+    fn wait_crashed_and_restart(&mut self, daemon: &str, step: &str) {
         let cluster = &mut self.cluster;
-        wait::until_true(&format!("the master crashes at {step}"), PATIENCE, || cluster.process("master-1").is_none());
-        cluster.start("master-1");
+        wait::until_true(&format!("{daemon} crashes at {step}"), PATIENCE, || cluster.process(daemon).is_none());
+        cluster.start(daemon);
     }
 
     fn intend(&self, id: NodeId, intent: NodeState) -> Result<(), ClientError> {
@@ -160,25 +162,25 @@ fn a_drain_or_a_removal_that_crashes_at_any_step_comes_to_its_end() {
     let mut subjects = Subjects::start();
     subjects.put("first");
     let id = subjects.id("node-1");
-    for step in DRAIN_STEPS {
-        subjects.prepare(step);
+    for (daemon, step) in DRAIN_STEPS {
+        subjects.prepare(daemon, step);
         subjects.put(step);
-        subjects.cluster.arm("master-1");
+        subjects.cluster.arm(daemon);
         // It may or may not have been heard.
         drop(subjects.intend(id, NodeState::Draining));
-        subjects.wait_crashed_and_restart(step);
+        subjects.wait_crashed_and_restart(daemon, step);
         subjects.wait_intended(id, NodeState::Draining);
         subjects.wait_drained("node-1");
         subjects.wait_intended(id, NodeState::Active);
         subjects.assert_all_read();
     }
     subjects.wait_intended(id, NodeState::Draining);
-    subjects.prepare("node-removed");
+    subjects.prepare("master-1", "node-removed");
     subjects.wait_drained("node-1");
     subjects.cluster.arm("master-1");
     let remove = || subjects.with_client(&async |client: &Client| client.remove_node(id, false).await);
     drop(remove());
-    subjects.wait_crashed_and_restart("node-removed");
+    subjects.wait_crashed_and_restart("master-1", "node-removed");
     let remove = || subjects.with_client(&async |client: &Client| client.remove_node(id, false).await);
     wait::until_true("the node is removed", PATIENCE, || remove().is_ok());
     assert_eq!(subjects.nodes().unwrap().len(), 2);
@@ -191,14 +193,14 @@ fn a_repair_that_crashes_at_any_step_is_done_once_more_and_leaves_nothing_over()
     let _machine = Machine::alone();
     let mut subjects = Subjects::start();
     for (step, name) in REPAIR_STEPS.into_iter().zip(["node-1", "node-2", "node-3"]) {
-        subjects.prepare(step);
+        subjects.prepare("master-1", step);
         subjects.put(step);
         let old = subjects.id(name);
         subjects.cluster.arm("master-1");
         subjects.cluster.kill(name);
         fs::remove_dir_all(subjects.cluster.data(name)).unwrap();
         subjects.cluster.start(name);
-        subjects.wait_crashed_and_restart(step);
+        subjects.wait_crashed_and_restart("master-1", step);
         subjects.wait_whole_and_clear();
         let remove = || subjects.with_client(&async |client: &Client| client.remove_node(old, false).await);
         wait::until_true("its old id is removed", PATIENCE, || remove().is_ok());

@@ -254,8 +254,8 @@ mod tests {
     #[test]
     fn a_chunk_whose_move_would_cost_spread_stays() {
         let nodes = [(1000, Some(0)), (1000, Some(1)), (1000, Some(2)), (1000, Some(1))];
-        let full = segment(&[0, 1, 2], 300);
-        let chosen = balance(&nodes, std::slice::from_ref(&full)).choose(&full).unwrap();
+        let segments = [(); 2].map(|()| segment(&[0, 1, 2], 300));
+        let chosen = balance(&nodes, &segments).choose(&segments[0]).unwrap();
         assert_eq!((chosen.chunk, chosen.from, chosen.to), (1, place(1), place(3)));
     }
 }
