@@ -26,6 +26,7 @@ mod open_segments;
 mod placement;
 mod rebuilder;
 mod reclaim;
+mod record_copies;
 mod recovery;
 mod sealing;
 mod settings;
@@ -44,6 +45,7 @@ pub use inventory::{InventoryPage, ListedChunk};
 pub use key::Position;
 pub use mending::Mending;
 pub use placement::BULK_FROM_BYTES;
+pub use record_copies::RecordCopy;
 pub use settings::MemoryShares;
 pub use space::Usage;
 pub use table_check::TableReport;
@@ -112,8 +114,8 @@ pub struct Store {
 impl Store {
     /// Opens the store and drops what the last process left unsealed. Blocks on the disk.
     pub fn open(options: &StoreOptions, fatal: Fatal) -> Result<Self, StoreError> {
-        let database = Arc::new(Database::open(&options.database, options.shares)?);
         let unreadable = |error| recovery::refused_if_unreadable(&options.database, error);
+        let database = Arc::new(Database::open(&options.database, options.shares).map_err(unreadable)?);
         recovery::check_owner(&database, &options.owner).map_err(unreadable)?;
         let staging = StagingArea::open(&options.staging, options.shares.staging_files)?;
         let recovered = recovery::recover(&database).map_err(unreadable)?;

@@ -40,8 +40,12 @@ pub async fn plant_orphan(client: &Client, node: &str, payload: &[u8]) -> Option
         incarnation: node.incarnation,
         boot: admitted.boot,
     };
-    let request =
-        wire::SealBlobRequest { target: Some(target), cells: vec![frame.into_bytes()], expected: Some(chunk) };
+    let request = wire::SealBlobRequest {
+        target: Some(target),
+        cells: vec![frame.into_bytes()],
+        expected: Some(chunk),
+        relays: Vec::new(),
+    };
     ChunksClient::new(channel).seal_blob(request).await.ok()?;
     Some(segment)
 }

@@ -1,5 +1,6 @@
 //! One look at everything that is kept.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use cairn_proto::ids::SegmentId;
@@ -9,7 +10,7 @@ use tokio::time::Instant;
 
 use super::Scrub;
 use crate::rebuild::Pace;
-use crate::store::{ScanStep, Store, StoreError, Verdict};
+use crate::store::{RecordCopy, ScanStep, Store, StoreError, Verdict};
 
 /// Chunks that are listed at once.
 const PAGE_CHUNKS: usize = 256;
@@ -45,8 +46,8 @@ impl<'a> Pass<'a> {
     /// Looks at every table, all that was logged, and each chunk behind `cursor`.
     pub(super) async fn run(mut self, cursor: Option<SegmentId>) -> Result<(), Interrupted> {
         self.blocking(Store::forget_blocks).await?;
-        self.check_tables().await?;
-        self.scan_records().await?;
+        let damaged = self.check_tables().await?;
+        self.check_records(damaged).await?;
         for generation in self.scrub.store.generations() {
             self.scan_generation(generation).await?;
         }
@@ -55,7 +56,8 @@ impl<'a> Pass<'a> {
         Ok(())
     }
 
-    async fn check_tables(&mut self) -> Result<(), Interrupted> {
+    /// Answers the families of records that have tables which cannot be opened.
+    async fn check_tables(&mut self) -> Result<BTreeMap<RecordCopy, String>, Interrupted> {
         let report = self.blocking(Store::check_tables).await??;
         for (generation, why) in report.generations {
             self.scrub.leave(generation, &why)?;
@@ -65,14 +67,22 @@ impl<'a> Pass<'a> {
                 self.scrub.note(segment, chunk_index, &why);
             }
         }
-        self.scrub.note_records(report.records);
-        Ok(())
+        Ok(report.records)
     }
 
-    async fn scan_records(&mut self) -> Result<(), Interrupted> {
-        if let Err(error) = self.blocking(Store::scan_records).await? {
-            self.scrub.note_records(Some(error.to_string()));
+    /// Makes those of which nothing else is known anew, from the families that have the same records.
+    async fn check_records(&mut self, mut damaged: BTreeMap<RecordCopy, String>) -> Result<(), Interrupted> {
+        damaged.extend(self.blocking(Store::scan_records).await?);
+        let mut lost = None;
+        for (copy, why) in &damaged {
+            if damaged.contains_key(&copy.other()) {
+                lost = Some(why.clone());
+            } else {
+                tracing::error!(family = ?copy, why, "records are copied from where they are kept once more");
+                self.scrub.store.renew_records(*copy).await?;
+            }
         }
+        self.scrub.note_records(lost);
         Ok(())
     }
 

@@ -44,11 +44,12 @@ impl Change {
 
     /// Nothing is done in a generation that is gone: what still writes there was deleted meanwhile.
     pub(crate) fn add_to(&self, batch: &mut WriteBatch, database: &Database) {
-        let Some(family) = database.family(self.family()) else { return };
-        match self {
-            Self::Put { key, value, .. } => batch.put_cf(&family, key, value),
-            Self::Delete { key, .. } => batch.delete_cf(&family, key),
-            Self::DeleteRange { from, to, .. } => batch.delete_range_cf(&family, from, to),
+        for family in database.written(self.family()) {
+            match self {
+                Self::Put { key, value, .. } => batch.put_cf(&family, key, value),
+                Self::Delete { key, .. } => batch.delete_cf(&family, key),
+                Self::DeleteRange { from, to, .. } => batch.delete_range_cf(&family, from, to),
+            }
         }
     }
 

@@ -1,3 +1,4 @@
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -9,13 +10,12 @@ use rocksdb::{BoundColumnFamily, ColumnFamilyDescriptor, DBWithThreadMode, Multi
 use super::change::LoggedFamily;
 use super::error::StoreError;
 use super::generations::{self, Generations};
+use super::record_copies::RecordCopy;
 use super::settings::{MemoryShares, Settings};
 
 /// Tables that a bulk family may hold before new chunks go to another one: ingesting takes longer with each.
 const FAMILY_TABLES: usize = 2_000;
 
-const CHUNKS: &str = "chunks";
-const SYSTEM: &str = "system";
 const BULK_PREFIX: &str = "files-";
 
 pub(crate) type Rocks = DBWithThreadMode<MultiThreaded>;
@@ -30,6 +30,8 @@ pub(crate) struct Database {
     /// Number of bulk families; they are `files-0` and on.
     bulk_families: Mutex<u32>,
     generations: Generations,
+    /// Families of records that are being made anew: the others are read.
+    unread: Mutex<BTreeSet<RecordCopy>>,
 }
 
 impl Database {
@@ -44,10 +46,13 @@ impl Database {
         let (rocks, bulk_families, generations) = opened;
         let watch = ManifestWatch::start(dir).map_err(|error| refused(dir, &error))?;
         let bulk_families = Mutex::new(bulk_families);
-        let database = Self { rocks, _watch: watch, settings, dir: dir.to_owned(), bulk_families, generations };
+        let (dir, unread) = (dir.to_owned(), Mutex::default());
+        let database = Self { rocks, _watch: watch, settings, dir, bulk_families, generations, unread };
+        database.settle_records()?;
         if damaged {
+            database.compact_records()?;
             database.leave_generation(database.newest_generation())?;
-            generations::forget_mark(dir).map_err(|error| refused(dir, &error))?;
+            generations::forget_mark(&database.dir).map_err(|error| refused(&database.dir, &error))?;
         }
         Ok(database)
     }
@@ -61,24 +66,56 @@ impl Database {
         &self.dir
     }
 
-    /// A family that changes go to: one of records, or the newest generation. These stay.
+    /// The family that is read: that of some records, or the newest generation. These stay.
     pub(crate) fn logged(&self, family: LoggedFamily) -> Arc<BoundColumnFamily<'_>> {
-        self.family(family).expect("made when the database was opened, or when the one before it was left")
+        let found = match (RecordCopy::pair(family), family) {
+            (Some([first, other]), _) => {
+                let is_read = !self.unread.lock().contains(&first);
+                self.rocks.cf_handle(if is_read { first.name() } else { other.name() })
+            }
+            (None, LoggedFamily::Cells(generation)) => self.generation(generation),
+            (None, _) => None,
+        };
+        found.expect("made when the database was opened, or when the one before it was left")
     }
 
-    /// A family that changes go to, unless it is a generation that is gone.
-    pub(crate) fn family(&self, family: LoggedFamily) -> Option<Arc<BoundColumnFamily<'_>>> {
-        match family {
-            LoggedFamily::Cells(generation) => self.generation(generation),
-            LoggedFamily::Chunks => self.rocks.cf_handle(CHUNKS),
-            LoggedFamily::System => self.rocks.cf_handle(SYSTEM),
+    /// The families that a change goes to: both of records, and none if it is a generation that is gone.
+    pub(crate) fn written(&self, family: LoggedFamily) -> Vec<Arc<BoundColumnFamily<'_>>> {
+        match (RecordCopy::pair(family), family) {
+            (Some(pair), _) => pair.into_iter().filter_map(|copy| self.rocks.cf_handle(copy.name())).collect(),
+            (None, LoggedFamily::Cells(generation)) => self.generation(generation).into_iter().collect(),
+            (None, _) => Vec::new(),
         }
+    }
+
+    /// Whether the records of a family may be read there, or are read where they are kept once more.
+    pub(crate) fn set_read(&self, copy: RecordCopy, is_read: bool) {
+        let mut unread = self.unread.lock();
+        if is_read {
+            unread.remove(&copy)
+        } else {
+            unread.insert(copy)
+        };
+    }
+
+    /// Settings of a family of records.
+    pub(crate) fn record_options(&self) -> Options {
+        self.settings.records(true)
+    }
+
+    /// Has tables of records merged by themselves again.
+    fn compact_records(&self) -> Result<(), StoreError> {
+        for family in RecordCopy::ALL.into_iter().filter_map(|copy| self.rocks.cf_handle(copy.name())) {
+            let compacted = self.rocks.set_options_cf(&family, &[("disable_auto_compactions", "false")]);
+            compacted.map_err(|error| StoreError::WriteFailed { why: error.to_string() })?;
+        }
+        Ok(())
     }
 
     /// Every family that is written through the log.
     pub(crate) fn logged_families(&self) -> Vec<Arc<BoundColumnFamily<'_>>> {
         let cells = self.generations().into_iter().filter_map(|generation| self.generation(generation));
-        let records = [LoggedFamily::Chunks, LoggedFamily::System].map(|family| self.logged(family));
+        let records = RecordCopy::ALL.into_iter().filter_map(|copy| self.rocks.cf_handle(copy.name()));
         cells.chain(records).collect()
     }
 
@@ -171,7 +208,13 @@ impl Database {
 
     /// A record, if there is one.
     pub(crate) fn record(&self, family: LoggedFamily, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
-        self.rocks.get_cf(&self.logged(family), key).map_err(|error| read_failure(&error))
+        self.rocks.get_cf(&self.logged(family), key).or_else(|error| {
+            // The other copy, if there is one, is as good.
+            let other = RecordCopy::pair(family).and_then(|[_, other]| self.rocks.cf_handle(other.name()));
+            other.map_or(Err(read_failure(&error)), |other| {
+                self.rocks.get_cf(&other, key).map_err(|error| read_failure(&error))
+            })
+        })
     }
 
     /// Bytes in tables, and in write buffers, which the log holds too.
@@ -205,7 +248,10 @@ fn open_families(
         .all()
         .into_iter()
         .map(|generation| (generations::name(generation), settings.logged(generation == newest && !damaged)));
-    let records = [CHUNKS, SYSTEM].map(|name| (name.to_owned(), settings.records()));
+    // Those that an older store has not, and one that was being made anew, are made when it is open.
+    let is_there = |copy: &RecordCopy| create || names.iter().any(|name| name == copy.name());
+    let records = RecordCopy::ALL.into_iter().filter(is_there);
+    let records = records.map(|copy| (copy.name().to_owned(), settings.records(!damaged)));
     let default = ("default".to_owned(), settings.bulk());
     let bulk = (0..bulk_families).map(|number| (bulk_name(number), settings.bulk()));
     let descriptors = cells

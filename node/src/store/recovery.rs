@@ -1,5 +1,6 @@
 use std::path::Path;
 
+use bytes::Bytes;
 use cairn_proto::ids::SegmentId;
 use rocksdb::{Direction, IteratorMode, Range, WriteBatch};
 
@@ -34,7 +35,8 @@ pub(crate) fn check_owner(database: &Database, owner: &str) -> Result<(), StoreE
         None if has_chunks(database)? => Err(foreign("nobody", owner)),
         None => {
             let mut batch = WriteBatch::new();
-            batch.put_cf(&database.logged(LoggedFamily::System), OWNER, owner);
+            let (key, value) = (OWNER.to_vec(), Bytes::copy_from_slice(owner.as_bytes()));
+            Change::Put { family: LoggedFamily::System, key, value }.add_to(&mut batch, database);
             write(database, batch)
         }
     }
@@ -44,7 +46,6 @@ pub(crate) fn check_owner(database: &Database, owner: &str) -> Result<(), StoreE
 pub(crate) fn recover(database: &Database) -> Result<Recovered, StoreError> {
     let dropped = drop_open_segments(database)?;
     drop_unsealed_tables(database)?;
-    read_node_records(database)?;
     let (mut sealed_chunks, mut live_bytes) = (0, 0);
     each_entry(database, &chunks::record_prefix(), |_, record| {
         sealed_chunks += 1;
@@ -140,15 +141,6 @@ fn drop_unsealed_tables(database: &Database) -> Result<(), StoreError> {
             tracing::info!(%segment, table = file.name, "dropped a table that was never sealed");
             drop_tables(database, family, segment)?;
         }
-    }
-    Ok(())
-}
-
-/// All of them are needed sooner or later, and their absence would be taken for something else.
-fn read_node_records(database: &Database) -> Result<(), StoreError> {
-    let family = database.logged(LoggedFamily::System);
-    for entry in database.rocks().iterator_cf(&family, IteratorMode::Start) {
-        entry.map_err(|error| read_failure(&error))?;
     }
     Ok(())
 }

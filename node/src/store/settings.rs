@@ -11,7 +11,7 @@ const WRITE_BUFFERS: usize = 3;
 /// Its write buffer, and what the memory setting may shrink it to.
 const WRITE_BUFFER_BYTES: usize = 16 << 20;
 /// Write buffer of each family of small records.
-const RECORD_BUFFER_BYTES: usize = 2 << 20;
+const RECORD_BUFFER_BYTES: usize = 1 << 20;
 /// Log bytes after which the oldest buffers are flushed so that log files can go.
 const LOG_BYTES: u64 = 48 << 20;
 /// Open tables; each keeps its index and file descriptor.
@@ -164,8 +164,9 @@ impl Settings {
     }
 
     /// Small records.
-    pub(crate) fn records(&self) -> Options {
+    pub(crate) fn records(&self, compacted: bool) -> Options {
         let mut options = family(DBCompressionType::Lz4, &self.records);
+        options.set_disable_auto_compactions(!compacted);
         options.set_write_buffer_size(RECORD_BUFFER_BYTES);
         options.set_max_write_buffer_number(2);
         options

@@ -11,6 +11,7 @@ use super::error::StoreError;
 use super::generations;
 use super::key::{Position, position_of, segment_of};
 use super::reclaim::flush;
+use super::record_copies::RecordCopy;
 use super::settings;
 
 /// Segments whose damaged tables are remembered until they are repaired; more are found by the next pass.
@@ -38,8 +39,8 @@ pub struct TableReport {
     pub segments: BTreeMap<SegmentId, String>,
     /// Generations of logged cells that have one.
     pub generations: BTreeMap<u32, String>,
-    /// Records of chunks or of the node are in one.
-    pub records: Option<String>,
+    /// Families of records that have one.
+    pub records: BTreeMap<RecordCopy, String>,
 }
 
 impl Store {
@@ -88,8 +89,8 @@ impl Store {
                 tables.retain(|table| table.first != first);
                 tables.push(SuspectTable { first, last });
             }
-        } else {
-            report.records = Some(why);
+        } else if let Some(copy) = RecordCopy::named(family) {
+            report.records.insert(copy, why);
         }
     }
 }

@@ -7,9 +7,8 @@ use cairn_proto::ids::SegmentId;
 use rocksdb::{DBRawIteratorWithThreadMode, ReadOptions};
 
 use super::cells::Cells;
-use super::change::LoggedFamily;
 use super::chunk_record::ChunkRecord;
-use super::database::{Database, Rocks, read_failure};
+use super::database::{Database, Rocks};
 use super::error::StoreError;
 use super::key::{Position, end_of_cells, first_cell, position_of};
 use super::placement::BulkPlace;
@@ -88,20 +87,6 @@ impl Store {
             Ok(()) => ScanStep::End(bytes),
             Err(error) => ScanStep::Damaged(error.to_string()),
         }
-    }
-
-    /// Reads every record of chunks and of the node itself.
-    pub fn scan_records(&self) -> Result<(), StoreError> {
-        let database = &self.workshop.database;
-        for family in [LoggedFamily::Chunks, LoggedFamily::System] {
-            let mut records = database.rocks().raw_iterator_cf_opt(&database.logged(family), settings::scan());
-            records.seek_to_first();
-            while records.valid() {
-                records.next();
-            }
-            records.status().map_err(|error| read_failure(&error))?;
-        }
-        Ok(())
     }
 
     /// Forgets all blocks that were read, so that what is read next comes from the disk.

@@ -7,6 +7,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use super::change::Change;
 use super::database::Database;
 use super::error::StoreError;
+use super::record_copies::RecordCopy;
 use super::settings;
 use crate::fatal::Fatal;
 
@@ -46,6 +47,8 @@ pub(crate) struct Writer {
 struct Request {
     changes: Vec<Change>,
     durability: Durability,
+    /// A family of records to make anew behind the changes.
+    renewal: Option<RecordCopy>,
     done: oneshot::Sender<Result<(), StoreError>>,
     _room: OwnedSemaphorePermit,
 }
@@ -68,12 +71,26 @@ impl Writer {
 
     /// Applies `changes` as one: all or none. Waits for its turn while the queue is full.
     pub(crate) async fn write(&self, changes: Vec<Change>, durability: Durability) -> Result<(), StoreError> {
+        self.ask(changes, durability, None).await
+    }
+
+    /// Makes a family of records anew. Nothing is written meanwhile.
+    pub(crate) async fn renew(&self, copy: RecordCopy) -> Result<(), StoreError> {
+        self.ask(Vec::new(), Durability::Synced, Some(copy)).await
+    }
+
+    async fn ask(
+        &self,
+        changes: Vec<Change>,
+        durability: Durability,
+        renewal: Option<RecordCopy>,
+    ) -> Result<(), StoreError> {
         let stopped = || StoreError::WriteFailed { why: "the writer has stopped".to_owned() };
         let size = changes.iter().map(Change::size_bytes).sum::<usize>().clamp(1, self.room_bytes);
         let permits = u32::try_from(size).expect("clamped to the room, which fits");
         let room = Arc::clone(&self.room).acquire_many_owned(permits).await.map_err(|_| stopped())?;
         let (done, answer) = oneshot::channel();
-        let request = Request { changes, durability, done, _room: room };
+        let request = Request { changes, durability, renewal, done, _room: room };
         self.queue.as_ref().ok_or_else(stopped)?.send(request).await.map_err(|_| stopped())?;
         answer.await.map_err(|_| stopped())?
     }
@@ -99,8 +116,10 @@ fn write_batches(database: &Arc<Database>, mut requests: mpsc::Receiver<Request>
             None => write(database, &gathered, syncing, fatal),
         };
         for request in gathered {
+            let renewed = request.renewal.filter(|_| outcome.is_ok()).map(|copy| database.renew_records(copy));
+            let outcome = renewed.unwrap_or_else(|| outcome.clone());
             // Nobody waits any more: the caller is gone, the write is done all the same.
-            let _ = request.done.send(outcome.clone());
+            let _ = request.done.send(outcome);
         }
     }
 }

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use cairn_codec::Frame;
 use cairn_node::Fatal;
-use cairn_node::store::{BULK_FROM_BYTES, Inspected, ScanStep, Store, StoreError, Verdict};
+use cairn_node::store::{BULK_FROM_BYTES, Inspected, RecordCopy, ScanStep, Store, StoreError, Verdict};
 use cairn_proto::ids::SegmentId;
 use proptest::prelude::{ProptestConfig, any, proptest};
 use tokio::runtime::Runtime;
@@ -92,14 +92,28 @@ fn find(dir: &Path, bytes: &[u8]) -> (PathBuf, u64) {
 struct Found {
     chunks: BTreeSet<SegmentId>,
     generations: BTreeSet<u32>,
-    records: bool,
+    records: BTreeSet<RecordCopy>,
 }
 
-fn scrub(store: &Store) -> Found {
+impl Found {
+    /// Some records cannot be read in either of their families.
+    fn has_lost_records(&self) -> bool {
+        self.records.iter().any(|copy| self.records.contains(&copy.other()))
+    }
+}
+
+async fn scrub(store: &Store) -> Found {
     store.forget_blocks();
     let mut found = Found::default();
     let report = store.check_tables().unwrap();
-    found.records |= report.records.is_some() || store.scan_records().is_err();
+    found.records.extend(report.records.keys());
+    found.records.extend(store.scan_records().iter().map(|(copy, _)| *copy));
+    if found.has_lost_records() {
+        return found;
+    }
+    for copy in &found.records {
+        store.renew_records(*copy).await.unwrap();
+    }
     found.generations.extend(report.generations.keys());
     found.chunks.extend(report.segments.keys());
     for generation in store.generations() {
@@ -115,21 +129,18 @@ fn scrub(store: &Store) -> Found {
             }
         }
     }
-    let Ok(page) = store.list(None, None, 10_000) else {
-        found.records = true;
-        return found;
-    };
-    for chunk in page.chunks {
-        match store.verify(chunk.segment) {
-            Ok(Verdict::Damaged { generation, .. }) => {
-                found.chunks.insert(chunk.segment);
-                found.generations.extend(generation);
-            }
-            Ok(_) => {}
-            Err(_) => found.records = true,
+    verify(store, &mut found);
+    found
+}
+
+/// What the chunks are, once the records can be read.
+fn verify(store: &Store, found: &mut Found) {
+    for chunk in store.list(None, None, 10_000).unwrap().chunks {
+        if let Verdict::Damaged { generation, .. } = store.verify(chunk.segment).unwrap() {
+            found.chunks.insert(chunk.segment);
+            found.generations.extend(generation);
         }
     }
-    found
 }
 
 /// Every cell that can be read is right; answers whether all can.
@@ -142,7 +153,9 @@ fn reads_right(store: &Store, chunk: &Chunk) -> bool {
         }
         Ok(None) | Err(_) => false,
     });
-    right.fold(true, |all, one| all && one)
+    // Each is looked at, also behind one that cannot be read.
+    let right: Vec<bool> = right.collect();
+    right.into_iter().all(|right| right)
 }
 
 /// Puts a chunk right with the cells that other nodes would give. Answers how many were written.
@@ -180,15 +193,15 @@ async fn put_right(store: &Store, found: &Found, chunks: &[Chunk]) {
 
 async fn assert_put_right(dir: &Path, store: Store, chunks: &[Chunk]) {
     assert!(chunks.iter().all(|chunk| reads_right(&store, chunk)));
-    assert_eq!(scrub(&store), Found::default(), "a second pass finds nothing");
+    assert_eq!(scrub(&store).await, Found::default(), "a second pass finds nothing");
     drop(store);
     let store = open(dir);
     assert!(chunks.iter().all(|chunk| reads_right(&store, chunk)));
-    assert_eq!(scrub(&store), Found::default());
+    assert_eq!(scrub(&store).await, Found::default());
     // Nothing is left that cannot be written and deleted any more.
     let more = small(&store, 7_000).await;
     let segments: Vec<SegmentId> = chunks.iter().chain([&more]).map(|chunk| chunk.target.segment).collect();
-    store.delete(&segments).await.unwrap();
+    store.delete(&segments, u64::MAX).await.unwrap();
     assert_eq!(store.sealed_chunks(), 0);
 }
 
@@ -197,7 +210,7 @@ async fn nothing_is_found_where_nothing_is_damaged() {
     let dir = tempfile::tempdir().unwrap();
     let chunks = closed_store(dir.path(), 1).await;
     let store = open(dir.path());
-    assert_eq!(scrub(&store), Found::default());
+    assert_eq!(scrub(&store).await, Found::default());
     assert_eq!(mend(&store, &chunks[0]).await, 0);
     assert!(!store.move_logged(chunks[0].target.segment).await.unwrap());
 }
@@ -210,7 +223,7 @@ async fn a_cell_in_a_table_of_its_own_chunk_is_found_and_put_right_alone() {
     let (table, start) = find(dir.path(), &cell.payload());
     flip(&table, (start + 30_000) * 8);
     let store = open(dir.path());
-    let found = scrub(&store);
+    let found = scrub(&store).await;
     let only = Found { chunks: [chunks[0].target.segment].into(), ..Found::default() };
     assert_eq!(found, only);
     assert_eq!(mend(&store, &chunks[0]).await, 1);
@@ -238,7 +251,7 @@ async fn a_flip_that_comes_while_the_store_is_open_is_found_wherever_it_is() {
         assert!(chunks.iter().all(|chunk| reads_right(&store, chunk)));
         let table = copy.path().join("db").join(table.file_name().unwrap());
         flip(&table, offset * 8 + 3);
-        let found = scrub(&store);
+        let found = scrub(&store).await;
         assert!(found != Found::default(), "byte {offset} of {} is damaged", table.display());
         put_right(&store, &found, &chunks).await;
         assert_put_right(copy.path(), store, &chunks).await;
@@ -261,7 +274,7 @@ async fn a_chunk_deleted_while_it_is_put_right_stays_deleted() {
     let target = &chunk.target;
     let mut mending = store.begin_mending(target.segment, target.chunk_index, &chunk.tally()).unwrap().unwrap();
     store.write_mended(&mut mending, chunk.cells.values().cloned().collect()).await.unwrap();
-    store.delete(&[target.segment]).await.unwrap();
+    store.delete(&[target.segment], u64::MAX).await.unwrap();
     let ended = store.end_mending(mending).await;
     assert!(matches!(ended, Err(StoreError::NotFound { .. })), "{ended:?}");
     assert!(matches!(chunk.sealed(&store), Err(StoreError::NotFound { .. })));
@@ -282,7 +295,7 @@ async fn what_a_repair_that_broke_off_has_left_is_never_read() {
     drop(mending);
     let is_shadowed = chunks[0].cells.contains_key(&at(0, logged_rows() + 3));
     assert!(is_shadowed, "the fixture wrote a row again");
-    assert_eq!(scrub(&store).chunks.len(), 1, "a chunk whose record shadows notices it");
+    assert_eq!(scrub(&store).await.chunks.len(), 1, "a chunk whose record shadows notices it");
     mend_with_others(&store, &chunks[0]).await;
     assert_put_right(dir.path(), store, &chunks).await;
 }
@@ -306,7 +319,7 @@ async fn a_compaction_that_meets_a_damaged_table_ends_the_node_and_the_next_star
     flip(&table, (start + 100) * 8);
     // Deleting enough on both sides has what lies between compacted.
     let doomed = [chunks.remove(2), chunks.remove(0)].map(|chunk| chunk.target.segment);
-    store.delete(&doomed).await.unwrap();
+    store.delete(&doomed, u64::MAX).await.unwrap();
     let mut sequence = 200;
     while fatal.cause().is_none() {
         assert!(sequence < 400, "no compaction has met the table");
@@ -323,33 +336,57 @@ async fn a_compaction_that_meets_a_damaged_table_ends_the_node_and_the_next_star
     drop(store);
     let store = open(dir.path());
     assert_eq!(store.generations(), [0, 1]);
-    let found = scrub(&store);
+    let found = scrub(&store).await;
     assert!(found.chunks.contains(&chunks[0].target.segment), "{found:?}");
     put_right(&store, &found, &chunks).await;
     assert_eq!(store.generations(), [1]);
     assert_put_right(dir.path(), store, &chunks).await;
 }
 
-#[test]
-fn damaged_records_are_refused_at_the_start_with_the_next_step() {
-    let runtime = Runtime::new().unwrap();
+/// The tables of a family, whose name is among the properties of each.
+fn tables_of(dir: &Path, family: &str) -> Vec<PathBuf> {
+    let has = |bytes: &[u8], name: &str| bytes.windows(name.len()).any(|window| window == name.as_bytes());
+    let is_of = |path: &PathBuf| {
+        let bytes = fs::read(path).unwrap();
+        has(&bytes, family) && !has(&bytes, &format!("{family}-again"))
+    };
+    let tables: Vec<PathBuf> = tables(dir).into_iter().filter(is_of).collect();
+    assert!(!tables.is_empty(), "{family} has no table");
+    tables
+}
+
+#[tokio::test]
+async fn damaged_records_are_read_from_where_they_are_kept_once_more() {
     let dir = tempfile::tempdir().unwrap();
-    let chunks = runtime.block_on(closed_store(dir.path(), 0));
-    drop(chunks);
-    let mut refused = 0;
-    for table in tables(dir.path()) {
-        let bytes = fs::read(&table).unwrap();
-        flip(&table, 20 * 8);
-        if let Err(error) = Store::open(&options(dir.path()), Fatal::new()) {
-            assert!(error.to_string().contains("remove it to have the node join again"), "{error}");
-            refused += 1;
+    let chunks = closed_store(dir.path(), 0).await;
+    for while_open in [true, false] {
+        for family in ["chunks", "chunks-again", "system", "system-again"] {
+            let before = while_open.then(|| open(dir.path()));
+            for table in tables_of(dir.path(), family) {
+                flip(&table, 20 * 8);
+            }
+            let was_open = before.is_some();
+            let store = before.unwrap_or_else(|| open(dir.path()));
+            assert_eq!(scrub(&store).await.records.len(), usize::from(was_open), "{family}");
+            assert_eq!(scrub(&store).await, Found::default());
+            assert!(chunks.iter().all(|chunk| reads_right(&store, chunk)));
+            drop(store);
+            // Into tables again.
+            drop(open(dir.path()));
         }
-        if !table.exists() {
-            continue;
-        }
-        fs::write(&table, bytes).unwrap();
     }
-    assert!(refused > 0, "none of the tables has records");
+}
+
+#[tokio::test]
+async fn records_that_are_lost_twice_are_refused_at_the_start_with_the_next_step() {
+    let dir = tempfile::tempdir().unwrap();
+    closed_store(dir.path(), 0).await;
+    let all = tables(dir.path());
+    for table in &all {
+        flip(table, 20 * 8);
+    }
+    let error = Store::open(&options(dir.path()), Fatal::new()).err().expect("no record can be read");
+    assert!(error.to_string().contains("remove it to have the node join again"), "{error}");
 }
 
 proptest! {
@@ -376,8 +413,8 @@ proptest! {
                     return assert!(said.contains("remove it to have the node join again"), "{said}");
                 }
             };
-            let found = scrub(&store);
-            if found.records {
+            let found = scrub(&store).await;
+            if found.has_lost_records() {
                 return;
             }
             let unreadable = chunks.iter().filter(|chunk| !reads_right(&store, chunk));

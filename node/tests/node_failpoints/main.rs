@@ -1,4 +1,4 @@
-//! The store cut off at each step of a seal, and opened again. Failpoints are global to a process, so
+//! The store cut off at each step of a seal or of a repair, and opened again. Failpoints are global to a process, so
 //! these tests have one of their own and take turns.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
@@ -7,7 +7,7 @@
 #[allow(dead_code, reason = "shared with a larger test program")]
 mod fixtures;
 
-use cairn_node::store::{BULK_FROM_BYTES, Store, StoreError};
+use cairn_node::store::{BULK_FROM_BYTES, RecordCopy, Store, StoreError};
 use fail::FailScenario;
 use fixtures::{Chunk, SESSION, allocated_bytes, at, open, payload};
 
@@ -93,4 +93,51 @@ async fn a_segment_whose_write_failed_takes_nothing_more() {
     assert!(matches!(chunk.seal(&store).await, Err(StoreError::Broken { .. })));
     store.drop_session(SESSION).await.unwrap();
     assert_eq!(store.open_segments(), 0);
+}
+
+#[tokio::test]
+async fn a_chunk_that_moves_away_from_a_damaged_table_goes_on_wherever_it_was_cut_off() {
+    for failpoint in ["cells-mended", "chunk-mended"] {
+        let dir = tempfile::tempdir().unwrap();
+        let scenario = FailScenario::setup();
+        let store = open(dir.path());
+        let chunk = written(&store).await;
+        chunk.seal(&store).await.unwrap();
+        store.leave_generation(0).unwrap();
+        fail::cfg(failpoint, "return").unwrap();
+        let moved = store.move_logged(chunk.target.segment).await;
+        assert!(matches!(moved, Err(StoreError::WriteFailed { .. })), "{moved:?}");
+        drop(store);
+        scenario.teardown();
+        let store = open(dir.path());
+        assert_eq!(store.generations(), [0, 1], "{failpoint}");
+        chunk.assert_reads(&chunk.sealed(&store).unwrap());
+        store.move_logged(chunk.target.segment).await.unwrap();
+        assert_eq!(store.drop_left_generations().await.unwrap(), 0);
+        assert_eq!(store.generations(), [1]);
+        drop(store);
+        chunk.assert_reads(&chunk.sealed(&open(dir.path())).unwrap());
+    }
+}
+
+#[tokio::test]
+async fn records_that_are_made_anew_are_there_wherever_that_was_cut_off() {
+    for failpoint in ["records-dropped", "records-empty"] {
+        for copy in [RecordCopy::Chunks, RecordCopy::ChunksAgain, RecordCopy::System] {
+            let dir = tempfile::tempdir().unwrap();
+            let scenario = FailScenario::setup();
+            let store = open(dir.path());
+            let chunk = written(&store).await;
+            chunk.seal(&store).await.unwrap();
+            fail::cfg(failpoint, "return").unwrap();
+            let renewed = store.renew_records(copy).await;
+            assert!(matches!(renewed, Err(StoreError::WriteFailed { .. })), "{renewed:?}");
+            chunk.assert_reads(&chunk.sealed(&store).unwrap());
+            drop(store);
+            scenario.teardown();
+            let store = open(dir.path());
+            chunk.assert_reads(&chunk.sealed(&store).unwrap());
+            assert_eq!(store.scan_records(), []);
+        }
+    }
 }

@@ -114,18 +114,22 @@ fn measure_loss(cluster: &DevCluster, node: &str) -> Result<RepairFigures, Repai
     wait::until_true("every blob is whole", HEAL_DEADLINE, || is_whole(cluster));
     let healed = begun.elapsed();
     let (after, written_after) = (heal_status(cluster), written_bytes(cluster, None)?);
-    let made = (after.rebuilt_bytes - before.rebuilt_bytes) as f64;
-    let mib = made / f64::from(1 << 20);
+    let made = mib(after.rebuilt_bytes - before.rebuilt_bytes);
     Ok(RepairFigures {
         node: node.to_owned(),
         begun_s: begun.duration_since(returned).as_secs_f64(),
         healed_s: healed.as_secs_f64(),
         chunks: after.rebuilt_chunks - before.rebuilt_chunks,
-        rebuilt_mib: mib,
-        mib_a_second: mib / healed.as_secs_f64(),
-        read_per_byte: (after.read_bytes - before.read_bytes) as f64 / made,
-        written_per_byte: (written_after - written_before) as f64 / made,
+        rebuilt_mib: made,
+        mib_a_second: made / healed.as_secs_f64(),
+        read_per_byte: mib(after.read_bytes - before.read_bytes) / made,
+        written_per_byte: mib(written_after - written_before) / made,
     })
+}
+
+/// For figures: exact to a KiB.
+fn mib(bytes: u64) -> f64 {
+    f64::from(u32::try_from(bytes >> 10).expect("less than 4 TiB are rebuilt")) / 1024.0
 }
 
 fn heal_status(cluster: &DevCluster) -> HealStatus {

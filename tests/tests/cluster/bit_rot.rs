@@ -82,7 +82,8 @@ fn flip(path: &Path, bit: u64) {
     file.write_all_at(&[byte[0] ^ 1 << (bit % 8)], bit / 8).unwrap();
 }
 
-/// Flips bits anywhere in the tables of the nodes, every bit as likely as any other.
+/// Flips bits anywhere in the tables of the nodes: half of them where every bit is as likely as any other, half where every
+/// table is.
 fn flip_bits(cluster: &DevCluster, nodes: &[&str], count: u32) {
     let tables: Vec<(PathBuf, u64)> = nodes
         .iter()
@@ -91,8 +92,14 @@ fn flip_bits(cluster: &DevCluster, nodes: &[&str], count: u32) {
         .collect();
     let bits: u64 = tables.iter().map(|(_, bits)| bits).sum();
     let numbers = workload::random_bytes(7, count as usize * 8);
-    for number in numbers.chunks_exact(8) {
-        let mut bit = u64::from_le_bytes(number.try_into().unwrap()) % bits;
+    for (flipped, number) in numbers.chunks_exact(8).enumerate() {
+        let number = u64::from_le_bytes(number.try_into().unwrap());
+        if flipped % 2 == 1 {
+            let (path, bits) = &tables[(number >> 48) as usize % tables.len()];
+            flip(path, number % bits);
+            continue;
+        }
+        let mut bit = number % bits;
         let (path, _) = tables
             .iter()
             .find(|(_, bits)| {

@@ -97,12 +97,7 @@ impl Reconstruction {
     }
 
     /// Has the target make the chunk, or what of it is damaged there; answers how much was read for it.
-    pub(super) async fn order(
-        &self,
-        rebuilding: &Rebuilding,
-        planned_at: u64,
-        in_place: bool,
-    ) -> Result<u64, String> {
+    pub(super) async fn order(&self, rebuilding: &Rebuilding, planned_at: u64, in_place: bool) -> Result<u64, String> {
         let member = self.nodes.table().get(rebuilding.target.node).ok_or("the node is gone")?;
         let expected = &rebuilding.segment.chunks[rebuilding.chunk];
         let under_way = self.status.begin(RepairItem {
