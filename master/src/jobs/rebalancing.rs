@@ -39,8 +39,10 @@ const MOVES_PER_ROUND: usize = 32;
 const MOVES_AT_ONCE: usize = 2;
 /// Segments that one round looks at.
 const SEGMENTS_PER_ROUND: usize = 1024;
-/// How often it is looked whether nodes differ: each time, every segment is read.
+/// How often it is looked whether nodes differ, at most: each time, every segment is read.
 const LOOK_INTERVAL: Duration = Duration::from_secs(10);
+/// How much longer than a look the pause after it is, at least.
+const LOOK_PAUSES: u32 = 20;
 /// How long nothing is tried after a pass over all segments that found nothing to move, although nodes differ.
 const FRUITLESS_PAUSE: Duration = Duration::from_mins(5);
 
@@ -134,7 +136,7 @@ impl Rebalancing {
             Pass::Resting { .. } => {
                 let balance = self.balance().await?;
                 if !balance.is_uneven() {
-                    *self.pass.lock() = Pass::Resting { until: Some(now + LOOK_INTERVAL) };
+                    *self.pass.lock() = self.resting_after_look(now);
                     return Ok(0);
                 }
                 (Bytes::from_static(keys::SEGMENTS), balance, false)
@@ -158,10 +160,16 @@ impl Rebalancing {
     async fn next_pass(&self, has_moved: bool, now: Instant) -> Result<Pass, Failure> {
         let balance = self.balance().await?;
         Ok(match has_moved {
-            _ if balance.is_even() => Pass::Resting { until: Some(now + LOOK_INTERVAL) },
+            _ if balance.is_even() => self.resting_after_look(self.clock.now()),
             true => Pass::Running { from: Bytes::from_static(keys::SEGMENTS), balance, has_moved: false },
             false => Pass::Resting { until: Some(now + FRUITLESS_PAUSE) },
         })
+    }
+
+    /// Until the next look, when one was begun at `begun`.
+    fn resting_after_look(&self, begun: Instant) -> Pass {
+        let now = self.clock.now();
+        Pass::Resting { until: Some(now + LOOK_INTERVAL.max(LOOK_PAUSES * now.duration_since(begun))) }
     }
 
     async fn carry_out(&self, chosen: Vec<(SegmentId, Move)>) -> Vec<Result<bool, Failure>> {
