@@ -2,6 +2,8 @@
 //! then named by nothing, in a state that was opened after the list ended, is garbage, and the command that says so applies
 //! only if all that was read is still so.
 
+#[cfg(test)]
+mod model;
 mod sweep_plan;
 #[cfg(test)]
 mod tests;
