@@ -101,7 +101,7 @@ impl Report {
         if self.ok() {
             lines.push("Everything agrees".to_owned());
         } else {
-            lines.push(format!("{} problems", self.problems.len() as u64 + self.problems_omitted));
+            lines.push(format!("Problems  {}", self.problems.len() as u64 + self.problems_omitted));
             lines.push(String::new());
             lines.push(self.table());
             let hidden = self.problems.len().saturating_sub(SHOWN_LIMIT) as u64 + self.problems_omitted;
@@ -212,6 +212,6 @@ mod tests {
         assert!(report.ok() && report.text().contains("Everything agrees"), "{}", report.text());
         report.take(response());
         let text = report.text();
-        assert!(text.contains("1 problems") && text.contains("a b") && text.contains("node-3"), "{text}");
+        assert!(text.contains("Problems  1") && text.contains("a b") && text.contains("node-3"), "{text}");
     }
 }
