@@ -40,6 +40,10 @@ pub struct Config {
     /// Labels `key=value`, widest failure domain first.
     #[serde(default)]
     pub locality: Vec<Locality>,
+    /// A clean stop is announced as planned, for so long: the node is not missed meanwhile, and in service again as soon as
+    /// it is back.
+    #[serde(default, with = "humantime_serde")]
+    pub planned_stop: Option<Duration>,
     /// Bounds write buffers, caches and stream windows together.
     #[serde(default = "default_memory")]
     pub memory: ByteSize,
@@ -170,7 +174,7 @@ mod tests {
         let config = with("");
         assert_eq!(config.memory.as_u64(), 256 << 20);
         assert_eq!(config.scrub_period.as_secs(), 30 * 24 * 3600);
-        assert_eq!(config.limit, None);
+        assert_eq!((config.limit, config.planned_stop), (None, None));
         assert!(!config.insecure);
         assert_eq!(config.check(), Ok(()));
     }

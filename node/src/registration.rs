@@ -32,6 +32,8 @@ const LEAVE_LIMIT: Duration = Duration::from_secs(1);
 pub(crate) struct Registration {
     node: Arc<Node>,
     ring: Ring,
+    /// For how long a clean stop is announced as planned.
+    planned_stop: Option<Duration>,
 }
 
 /// Why a node cannot be part of the cluster that its masters are.
@@ -61,8 +63,8 @@ enum Outcome {
 }
 
 impl Registration {
-    pub(crate) fn new(node: Arc<Node>, masters: Vec<String>) -> Self {
-        Self { node, ring: Ring::new(masters) }
+    pub(crate) fn new(node: Arc<Node>, masters: Vec<String>, planned_stop: Option<Duration>) -> Self {
+        Self { node, ring: Ring::new(masters), planned_stop }
     }
 
     /// Joins, and joins again whenever the masters fall silent. Returns only when the node must not join.
@@ -80,7 +82,7 @@ impl Registration {
         let request = wire::LeaveRequest {
             node: self.node.id().to_wire(),
             boot: self.node.admission.boot().to_wire(),
-            maintenance_ms: 0,
+            maintenance_ms: self.planned_stop.map_or(0, |stop| u64::try_from(stop.as_millis()).unwrap_or(u64::MAX)),
         };
         let leave = async {
             let mut master = connect(self.ring.current()).await?;

@@ -115,7 +115,7 @@ impl RunningNode {
         let (id, incarnation) = (node.id(), node.incarnation());
         tracing::info!(name = config.name, %id, %incarnation, %address, "the node serves");
         let server = tokio::spawn(serve(listener, Arc::clone(&node), stop.clone()));
-        let registration = Registration::new(node, config.masters);
+        let registration = Registration::new(node, config.masters, config.planned_stop);
         Ok(Self { address, fatal, registration, stop, server, scrubbing: tokio::spawn(scrub.run()) })
     }
 

@@ -123,8 +123,13 @@ impl TestNode {
 
     /// Starts it and waits until it obeys its master.
     pub(crate) async fn start_with(dir: &Path, master: &FakeMaster) -> Self {
+        Self::start_as(config(dir, &[master.address.to_string()]), master).await
+    }
+
+    /// The same with a configuration of the test's own.
+    pub(crate) async fn start_as(config: Config, master: &FakeMaster) -> Self {
         let joined = master.joins.borrow().len();
-        let node = RunningNode::start(config(dir, &[master.address.to_string()])).await.unwrap();
+        let node = RunningNode::start(config).await.unwrap();
         let address = node.address();
         let (stop, stopped) = oneshot::channel();
         let ended = tokio::spawn(node.run_until(async {

@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use cairn_node::{JoinError, RunError, RunningNode};
+use cairn_node::{Config, JoinError, RunError, RunningNode};
 use cairn_proto::Refusal;
 use cairn_proto::ids::ClusterId;
 use tokio::time::timeout;
@@ -77,6 +77,17 @@ async fn a_node_that_no_master_asks_joins_again() {
     timeout(Duration::from_secs(20), master.join(2)).await.unwrap();
     master.answer(Answer::Refuse(Refusal::NotElected { elected: String::new() }));
     node.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_planned_stop_is_announced_with_its_length() {
+    let dir = tempfile::tempdir().unwrap();
+    let master = FakeMaster::start(Answer::Accept(ClusterId::generate())).await;
+    TestNode::start_with(dir.path(), &master).await.stop().await.unwrap();
+    let planned_stop = Some(Duration::from_mins(5));
+    let planned = Config { planned_stop, ..config(dir.path(), &[master.address.to_string()]) };
+    TestNode::start_as(planned, &master).await.stop().await.unwrap();
+    assert_eq!(master.leaves().iter().map(|leave| leave.maintenance_ms).collect::<Vec<_>>(), [0, 300_000]);
 }
 
 #[tokio::test]
