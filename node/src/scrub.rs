@@ -33,6 +33,8 @@ const SLOWEST_BYTES_PER_SECOND: u64 = 64 << 10;
 const FASTEST_BYTES_PER_SECOND: u64 = 64 << 20;
 /// From one look at what is to be done beside passes to the next.
 const TICK: Duration = Duration::from_secs(1);
+/// From one attempt to leave a damaged table to the next: each looks at every record.
+const LEAVE_AGAIN_AFTER: Duration = Duration::from_secs(5);
 /// How long a pass that could not be ended is left alone.
 const RETRY_AFTER: Duration = Duration::from_mins(1);
 
@@ -56,6 +58,7 @@ struct State {
     full_passes: u64,
     last_full_pass: Option<Instant>,
     damaged_records: Option<String>,
+    next_leaving: Instant,
 }
 
 impl Scrub {
@@ -68,6 +71,7 @@ impl Scrub {
             full_passes: 0,
             last_full_pass: None,
             damaged_records: None,
+            next_leaving: Instant::now(),
         };
         let (orders, ordered) = (AtomicU64::new(0), Notify::new());
         Self { store, period, state: Mutex::new(state), orders, ordered, stop }
@@ -189,9 +193,13 @@ impl Scrub {
         if again {
             self.order(0);
         }
+        if Instant::now() < self.state.lock().next_leaving {
+            return;
+        }
         if let Err(Interrupted::Failed(error)) = self.leave_damaged_generations().await {
             tracing::warn!(%error, "cells stay beside a damaged table for now");
         }
+        self.state.lock().next_leaving = Instant::now() + LEAVE_AGAIN_AFTER;
     }
 
     /// Returns when another pass is ordered, or the node stops.

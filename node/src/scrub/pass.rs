@@ -70,17 +70,20 @@ impl<'a> Pass<'a> {
         Ok(report.records)
     }
 
-    /// Makes those of which nothing else is known anew, from the families that have the same records.
-    async fn check_records(&mut self, mut damaged: BTreeMap<RecordCopy, String>) -> Result<(), Interrupted> {
-        damaged.extend(self.blocking(Store::scan_records).await?);
+    /// Makes families of records anew from those that have the same records. One that cannot be opened again can still be
+    /// read while the store has it open.
+    async fn check_records(&mut self, unopenable: BTreeMap<RecordCopy, String>) -> Result<(), Interrupted> {
+        let mut unreadable: BTreeMap<RecordCopy, String> =
+            self.blocking(Store::scan_records).await?.into_iter().collect();
         let mut lost = None;
-        for (copy, why) in &damaged {
-            if damaged.contains_key(&copy.other()) {
-                lost = Some(why.clone());
-            } else {
-                tracing::error!(family = ?copy, why, "records are copied from where they are kept once more");
-                self.scrub.store.renew_records(*copy).await?;
+        for (copy, why) in unreadable.clone().into_iter().chain(unopenable) {
+            if let Some(other) = unreadable.get(&copy.other()) {
+                lost = Some(other.clone());
+                continue;
             }
+            tracing::error!(family = ?copy, why, "records are copied from where they are kept once more");
+            self.scrub.store.renew_records(copy).await?;
+            unreadable.remove(&copy);
         }
         self.scrub.note_records(lost);
         Ok(())

@@ -93,26 +93,22 @@ struct Found {
     chunks: BTreeSet<SegmentId>,
     generations: BTreeSet<u32>,
     records: BTreeSet<RecordCopy>,
-}
-
-impl Found {
     /// Some records cannot be read in either of their families.
-    fn has_lost_records(&self) -> bool {
-        self.records.iter().any(|copy| self.records.contains(&copy.other()))
-    }
+    has_lost_records: bool,
 }
 
 async fn scrub(store: &Store) -> Found {
     store.forget_blocks();
     let mut found = Found::default();
     let report = store.check_tables().unwrap();
-    found.records.extend(report.records.keys());
-    found.records.extend(store.scan_records().iter().map(|(copy, _)| *copy));
-    if found.has_lost_records() {
+    let unreadable: BTreeSet<RecordCopy> = store.scan_records().iter().map(|(copy, _)| *copy).collect();
+    found.has_lost_records = unreadable.iter().any(|copy| unreadable.contains(&copy.other()));
+    if found.has_lost_records {
         return found;
     }
-    for copy in &found.records {
-        store.renew_records(*copy).await.unwrap();
+    for copy in unreadable.into_iter().chain(report.records.into_keys()) {
+        store.renew_records(copy).await.unwrap();
+        found.records.insert(copy);
     }
     found.generations.extend(report.generations.keys());
     found.chunks.extend(report.segments.keys());
@@ -414,7 +410,7 @@ proptest! {
                 }
             };
             let found = scrub(&store).await;
-            if found.has_lost_records() {
+            if found.has_lost_records {
                 return;
             }
             let unreadable = chunks.iter().filter(|chunk| !reads_right(&store, chunk));
