@@ -59,13 +59,19 @@ impl StatusArguments {
     }
 }
 
+/// Not known while nothing is being rebuilt: what waits for nodes does not end by waiting.
+fn eta_s(answer: &GetHealStatusResponse) -> Option<u64> {
+    let left_bytes = answer.pending_bytes + answer.moving_bytes;
+    left_bytes.checked_div(answer.rate_bytes_per_s).filter(|_| !answer.items.is_empty())
+}
+
 impl From<GetHealStatusResponse> for HealStatus {
     fn from(answer: GetHealStatusResponse) -> Self {
         Self {
             pending: answer.pending,
             pending_bytes: answer.pending_bytes,
             rate_bytes_per_s: answer.rate_bytes_per_s,
-            eta_s: (answer.pending_bytes + answer.moving_bytes).checked_div(answer.rate_bytes_per_s),
+            eta_s: eta_s(&answer),
             rebuilt_chunks: answer.rebuilt_chunks,
             rebuilt_bytes: answer.rebuilt_bytes,
             read_bytes: answer.read_bytes,
@@ -180,6 +186,13 @@ mod tests {
         for part in ["3 segments", "300.0 MiB", "100.0 MiB/s", "time left 3s", "node-7", "moved 4 chunks", "corrupt"] {
             assert!(shown.contains(part), "{part} is not in {shown}");
         }
+        let waiting = GetHealStatusResponse {
+            pending: 7,
+            pending_bytes: 1 << 30,
+            rate_bytes_per_s: 1,
+            ..GetHealStatusResponse::default()
+        };
+        assert!(HealStatus::from(waiting).text().contains("time left not known"));
         let idle = HealStatus::from(GetHealStatusResponse::default()).text();
         assert!(idle.starts_with("Nothing is missing"), "{idle}");
     }

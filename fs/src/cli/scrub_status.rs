@@ -6,6 +6,7 @@ use comfy_table::Cell;
 use serde::Serialize;
 
 use super::cluster::ClusterArguments;
+use super::status::by_name;
 use super::table::{number, plain_table};
 use super::{ExitStatus, Failure, console};
 
@@ -55,7 +56,7 @@ impl StatusArguments {
 
 impl From<GetScrubStatusResponse> for ScrubStatus {
     fn from(answer: GetScrubStatusResponse) -> Self {
-        Self { nodes: answer.nodes.into_iter().map(NodeLine::from).collect() }
+        Self { nodes: by_name(answer.nodes.into_iter().map(NodeLine::from), |node| &node.name) }
     }
 }
 
