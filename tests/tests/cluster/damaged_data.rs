@@ -143,6 +143,9 @@ fn a_manifest_cut_in_half_is_refused_by_a_node_and_by_a_master_and_taken_back_wh
     cluster.run(&["put", file.path.to_str().unwrap(), "file"]).expect_success();
     let master = cluster.master_names().into_iter().find(|name| *name != cluster.elected()).unwrap();
     for name in ["node-1".to_owned(), master.clone()] {
+        for current in current_below(&cluster.data(&name)) {
+            wait::until_true("the manifest is marked", COMMAND_DEADLINE, || is_marked(&current));
+        }
         cluster.kill(&name);
         for current in current_below(&cluster.data(&name)) {
             let manifest = current.with_file_name(fs::read_to_string(&current).unwrap().trim_end());
@@ -162,6 +165,14 @@ fn a_manifest_cut_in_half_is_refused_by_a_node_and_by_a_master_and_taken_back_wh
     }
     cluster.revive(&["node-1", &master]);
     tools::assert_got(&cluster, &file);
+}
+
+/// Whether the mark beside a database says how long its manifest is now. It follows within a second.
+fn is_marked(current: &Path) -> bool {
+    let name = fs::read_to_string(current).unwrap();
+    let length = fs::metadata(current.with_file_name(name.trim_end())).map(|manifest| manifest.len());
+    let marked = fs::read_to_string(current.with_file_name("manifest.synced")).unwrap();
+    length.is_ok_and(|length| marked == format!("{} {length}\n", name.trim_end()))
 }
 
 /// Cuts half of a file off; answers what it was.
