@@ -21,7 +21,7 @@ use crate::registration::{JoinError, Registration};
 use crate::relay::Relays;
 use crate::scrub::Scrub;
 use crate::service::{ChunkService, ControlService, with_made_body};
-use crate::store::{LogSyncing, MemoryShares, Store, StoreError, StoreOptions};
+use crate::store::{BULK_FROM_BYTES, LogSyncing, MemoryShares, Store, StoreError, StoreOptions};
 
 /// Streams of one connection: a client keeps one open for each file being written.
 const STREAMS_PER_CONNECTION: u32 = 4_096;
@@ -159,6 +159,7 @@ fn open(
         owner: format!("{} {}", home.identity().node, home.identity().incarnation),
         limit_bytes: config.limit.map(|limit| limit.as_u64()),
         shares,
+        bulk_from_bytes: BULK_FROM_BYTES,
         syncing,
     };
     let store = Store::open(&options, fatal)?;

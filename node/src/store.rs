@@ -81,6 +81,8 @@ pub struct StoreOptions {
     pub limit_bytes: Option<u64>,
     /// How its memory is shared out.
     pub shares: MemoryShares,
+    /// Payload bytes of a chunk that go through the log before it gets tables: [`BULK_FROM_BYTES`] in a daemon.
+    pub bulk_from_bytes: u64,
     /// Whether its log is synced.
     pub syncing: LogSyncing,
 }
@@ -132,7 +134,13 @@ impl Store {
             reclaimer,
             segments: OpenSegments::default(),
             space: Space::open(Arc::clone(&database), options.limit_bytes, options.shares.headroom_bytes())?,
-            workshop: Arc::new(Workshop { database, staging, ingestions: Arc::default(), fatal }),
+            workshop: Arc::new(Workshop {
+                database,
+                staging,
+                ingestions: Arc::default(),
+                bulk_from_bytes: options.bulk_from_bytes,
+                fatal,
+            }),
             sealed_chunks: AtomicU64::new(recovered.sealed_chunks),
             failing: Mutex::new(None),
             sealed_changes: tokio::sync::Mutex::default(),

@@ -7,9 +7,11 @@ mod files;
 mod gluster;
 mod keys;
 mod kv;
+mod latencies;
 mod repair;
 mod report;
 mod subject;
+mod tables;
 mod work;
 
 pub use cold::{ColdError, DropPageCache, MakeCold};
@@ -19,4 +21,5 @@ pub use keys::{KeysError, KeysFigures, KeysOptions, KeysReport, make_keys, measu
 pub use kv::{KvError, KvOptions, KvReport, Measurement, compare_kv};
 pub use repair::{RepairError, RepairFigures, RepairOptions, RepairReport, measure_repairs};
 pub use report::Report;
+pub use tables::{TablesError, TablesFigures, TablesOptions, measure_tables};
 pub use work::{Amount, WorkError, work};

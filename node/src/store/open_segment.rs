@@ -27,6 +27,8 @@ pub(crate) struct Workshop {
     pub(crate) database: Arc<Database>,
     pub(crate) staging: StagingArea,
     pub(crate) ingestions: Arc<Ingestions>,
+    /// Payload bytes of a chunk from which on rows are worth tables.
+    pub(crate) bulk_from_bytes: u64,
     pub(crate) fatal: Fatal,
 }
 
@@ -145,7 +147,7 @@ impl OpenSegment {
         frame: &Frame,
         workshop: &Arc<Workshop>,
     ) -> Result<bool, StoreError> {
-        if !progress.placement.wants_bulk(progress.tally.length_bytes) {
+        if !progress.placement.wants_bulk(progress.tally.length_bytes, workshop.bulk_from_bytes) {
             return Ok(false);
         }
         if progress.staging.as_ref().is_some_and(|table| table.stripe() != position.stripe) {

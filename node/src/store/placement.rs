@@ -44,8 +44,8 @@ impl Placement {
     }
 
     /// Whether a row that rises above all rows before it should go into a table.
-    pub(crate) fn wants_bulk(&self, length_bytes: u64) -> bool {
-        self.bulk.is_some() || length_bytes >= BULK_FROM_BYTES
+    pub(crate) fn wants_bulk(&self, length_bytes: u64, bulk_from_bytes: u64) -> bool {
+        self.bulk.is_some() || length_bytes >= bulk_from_bytes
     }
 
     /// Counts a row that goes to the logged family.
@@ -75,10 +75,10 @@ mod tests {
     #[test]
     fn a_chunk_turns_to_tables_at_the_threshold_and_stays_there() {
         let mut placement = Placement::default();
-        assert!(!placement.wants_bulk(BULK_FROM_BYTES - 1));
-        assert!(placement.wants_bulk(BULK_FROM_BYTES));
+        assert!(!placement.wants_bulk(BULK_FROM_BYTES - 1, BULK_FROM_BYTES));
+        assert!(placement.wants_bulk(BULK_FROM_BYTES, BULK_FROM_BYTES));
         placement.bulk = Some(BulkPlace { family: 0, first: FIRST });
-        assert!(placement.wants_bulk(0));
+        assert!(placement.wants_bulk(0, BULK_FROM_BYTES));
     }
 
     #[test]

@@ -5,7 +5,9 @@ use std::path::Path;
 
 use cairn_codec::{CellId, Digest, Frame};
 use cairn_node::Fatal;
-use cairn_node::store::{Cells, LogSyncing, MemoryShares, Position, Store, StoreError, StoreOptions, Tally, Target};
+use cairn_node::store::{
+    BULK_FROM_BYTES, Cells, LogSyncing, MemoryShares, Position, Store, StoreError, StoreOptions, Tally, Target,
+};
 use cairn_proto::ids::{SegmentId, SessionId, TransactionId};
 
 pub(crate) const SESSION: SessionId = SessionId(17);
@@ -17,6 +19,7 @@ pub(crate) fn options(dir: &Path) -> StoreOptions {
         owner: "node-a life-1".to_owned(),
         limit_bytes: None,
         shares: MemoryShares::of(64 << 20),
+        bulk_from_bytes: BULK_FROM_BYTES,
         syncing: LogSyncing::Synced,
     }
 }

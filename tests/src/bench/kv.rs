@@ -6,7 +6,6 @@ mod contestant;
 mod error;
 mod etcd_client;
 mod etcd_members;
-mod latencies;
 mod load;
 mod measurement;
 mod processor_time;

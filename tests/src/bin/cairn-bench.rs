@@ -9,6 +9,7 @@ use cairn_tests::bench::{Amount, ComparisonOptions, DropPageCache, Figure, WorkE
 use cairn_tests::bench::{KeysError, KeysFigures, KeysOptions, measure_keys};
 use cairn_tests::bench::{KvError, KvOptions, Measurement, compare_kv};
 use cairn_tests::bench::{RepairError, RepairFigures, RepairOptions, measure_repairs};
+use cairn_tests::bench::{TablesError, TablesOptions, measure_tables};
 use cairn_tests::binary::profile_directory;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
@@ -61,6 +62,12 @@ enum Command {
     },
     /// The rebuilding of what nodes lose
     Repair(RepairArguments),
+    /// The store of a node with very many tables
+    Tables {
+        /// Tables, each of one small chunk
+        #[arg(long, default_value_t = 20_000)]
+        tables: u32,
+    },
 }
 
 #[derive(Debug, Args)]
@@ -131,6 +138,8 @@ enum BenchError {
     Keys(#[from] KeysError),
     #[error(transparent)]
     Repair(#[from] RepairError),
+    #[error(transparent)]
+    Tables(#[from] TablesError),
     #[error("cannot write the output: {0}")]
     Output(#[from] io::Error),
 }
@@ -150,6 +159,7 @@ fn main() -> ExitCode {
         }
         Command::Kv(arguments) => key_values(arguments),
         Command::Repair(arguments) => repairs(arguments),
+        Command::Tables { tables } => many_tables(TablesOptions { tables }),
         Command::Keys { keys, output } => {
             many_keys(&KeysOptions { keys }, &output.unwrap_or_else(|| profile_directory().join("bench")))
         }
@@ -212,6 +222,13 @@ fn repairs(arguments: RepairArguments) -> Result<(), BenchError> {
     let output = output.unwrap_or_else(|| profile_directory().join("bench"));
     report.write(&output)?;
     writeln!(io::stdout(), "\n{}\nwritten to {}", report.markdown(), output.display())?;
+    Ok(())
+}
+
+fn many_tables(options: TablesOptions) -> Result<(), BenchError> {
+    let figures = measure_tables(options)?;
+    let document = serde_json::to_string_pretty(&figures).map_err(io::Error::from)?;
+    writeln!(io::stdout(), "{document}")?;
     Ok(())
 }
 
