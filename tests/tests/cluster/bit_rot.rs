@@ -171,7 +171,7 @@ fn assert_all_got(cluster: &DevCluster, files: &[SourceFile]) {
 
 #[test]
 fn bits_that_flip_on_as_many_nodes_as_a_blob_may_lose_are_found_and_put_right_by_one_scrub() {
-    let _machine = Machine::alone();
+    let _machine = Machine::shared();
     let (cluster, files) = cluster_with_files();
     settle(&cluster, &DAMAGED);
     flip_bits(&cluster, &DAMAGED, Scale::from_environment().bit_flips);
@@ -190,7 +190,7 @@ fn bits_that_flip_on_as_many_nodes_as_a_blob_may_lose_are_found_and_put_right_by
 
 #[test]
 fn a_node_whose_manifest_is_damaged_refuses_to_start_and_the_cluster_repairs_round_it() {
-    let _machine = Machine::alone();
+    let _machine = Machine::shared();
     let cluster = DevCluster::start(ClusterOptions::default().nodes(7));
     let source = cluster.folder("source");
     let files: Vec<SourceFile> = (0..20)

@@ -56,7 +56,7 @@ fn wait_drained(cluster: &DevCluster, name: &str) {
 
 #[test]
 fn a_node_is_drained_under_writes_and_removed() {
-    let _machine = Machine::alone();
+    let _machine = Machine::shared();
     let (cluster, mut files) = cluster_with_files(24);
     assert!(node(&cluster, "node-3").chunks > 0);
     let planned: serde_json::Value = cluster.run(&["node", "drain", "node-3", "--json"]).expect_success().json();
@@ -99,7 +99,7 @@ fn a_node_is_drained_under_writes_and_removed() {
 
 #[test]
 fn the_old_id_of_a_node_that_was_wiped_is_removed_by_that_id() {
-    let _machine = Machine::alone();
+    let _machine = Machine::shared();
     let (cluster, files) = cluster_with_files(6);
     let old = node(&cluster, "node-2").id;
     cluster.kill("node-2");
@@ -121,7 +121,7 @@ fn the_old_id_of_a_node_that_was_wiped_is_removed_by_that_id() {
 
 #[test]
 fn a_node_is_not_rebuilt_during_its_maintenance_and_is_afterwards() {
-    let _machine = Machine::alone();
+    let _machine = Machine::shared();
     let (cluster, files) = cluster_with_files(6);
     cluster.run(&["node", "maintenance", "node-5", "--for", "20s"]).expect_success();
     assert_eq!(node(&cluster, "node-5").intended, "maintenance");

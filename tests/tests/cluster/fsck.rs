@@ -40,7 +40,7 @@ fn copy_folder(from: &Path, to: &Path) {
 
 #[test]
 fn a_cluster_that_is_written_to_agrees_with_itself_and_one_without_a_node_says_which() {
-    let _machine = Machine::alone();
+    let _machine = Machine::shared();
     let cluster = DevCluster::start(ClusterOptions::default());
     let files = put_files(&cluster, "file", 6);
     let load = Churn::start(cluster.addresses(), WRITERS, LOAD_BYTES);
@@ -70,7 +70,7 @@ fn a_cluster_that_is_written_to_agrees_with_itself_and_one_without_a_node_says_w
 
 #[test]
 fn a_node_brought_back_from_an_older_copy_lacks_what_came_since_and_loses_what_was_deleted() {
-    let _machine = Machine::alone();
+    let _machine = Machine::shared();
     let cluster = DevCluster::start(ClusterOptions::default());
     let kept = put_files(&cluster, "kept", 4);
     let deleted = put_files(&cluster, "deleted", 4);

@@ -106,14 +106,16 @@ impl Subjects {
     }
 
     fn assert_all_read(&self) {
-        for key in &self.keys {
-            let read = self.with_client(&async |client: &Client| {
+        let expected = random_bytes(SEED, BLOB_BYTES);
+        let read = self.with_client(&async |client: &Client| {
+            for key in &self.keys {
                 let found = client.look_up(key).await?.expect("it was committed");
-                client.reader(std::sync::Arc::new(found)).read(0, BLOB_BYTES).await
-            });
-            let bytes = read.unwrap_or_else(|error| panic!("{key} cannot be read: {error}"));
-            assert!(bytes == random_bytes(SEED, BLOB_BYTES), "{key} has other bytes");
-        }
+                let bytes = client.reader(std::sync::Arc::new(found)).read(0, BLOB_BYTES).await?;
+                assert!(bytes == expected, "{key} has other bytes");
+            }
+            Ok(())
+        });
+        read.unwrap_or_else(|error| panic!("a blob cannot be read: {error}"));
     }
 
     fn prepare(&mut self, daemon: &str, step: &str) {
@@ -158,7 +160,7 @@ impl Subjects {
 
 #[test]
 fn a_drain_or_a_removal_that_crashes_at_any_step_comes_to_its_end() {
-    let _machine = Machine::alone();
+    let _machine = Machine::shared();
     let mut subjects = Subjects::start();
     subjects.put("first");
     let id = subjects.id("node-1");
@@ -190,7 +192,7 @@ fn a_drain_or_a_removal_that_crashes_at_any_step_comes_to_its_end() {
 
 #[test]
 fn a_repair_that_crashes_at_any_step_is_done_once_more_and_leaves_nothing_over() {
-    let _machine = Machine::alone();
+    let _machine = Machine::shared();
     let mut subjects = Subjects::start();
     for (step, name) in REPAIR_STEPS.into_iter().zip(["node-1", "node-2", "node-3"]) {
         subjects.prepare("master-1", step);

@@ -44,7 +44,7 @@ fn gap(cluster: &BareCluster) -> u64 {
 
 #[test]
 fn two_nodes_that_are_added_are_filled_as_full_as_the_others() {
-    let _machine = Machine::alone();
+    let _machine = Machine::shared();
     let mut cluster = BareCluster::of_masters(1, "2+1", Program::Cairn).with_short_memory();
     for name in ["node-1", "node-2", "node-3", "node-4", "node-5"] {
         cluster.add_node(name, Program::Cairn);

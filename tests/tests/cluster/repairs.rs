@@ -70,7 +70,7 @@ fn wait_healed(cluster: &DevCluster, blobs: usize) {
 
 #[test]
 fn nodes_whose_data_is_deleted_are_filled_again_one_after_the_other() {
-    let _machine = Machine::alone();
+    let _machine = Machine::shared();
     let (cluster, files) = cluster_with_files();
     let stored = cluster.stored_bytes();
     for name in ["node-2", "node-5", "node-7"] {
@@ -95,7 +95,7 @@ fn nodes_whose_data_is_deleted_are_filled_again_one_after_the_other() {
 
 #[test]
 fn the_chunks_of_a_dead_node_move_to_the_others_and_are_cleared_when_it_returns() {
-    let _machine = Machine::alone();
+    let _machine = Machine::shared();
     let (cluster, files) = cluster_with_files();
     lose_node(&cluster, || cluster.kill("node-3"));
     wait_healed(&cluster, files.len());
