@@ -84,7 +84,11 @@ impl Directory {
                     return records::Node::try_from(answer.node.unwrap_or_default())
                         .map_err(LocateError::InvalidAnswer);
                 }
-                Err(WireRefusal::Refused(Refusal::NotElected { elected })) if ring.follow(&elected) => continue,
+                Err(WireRefusal::Refused(Refusal::NotElected { elected })) => {
+                    if ring.follow(&elected) {
+                        continue;
+                    }
+                }
                 Err(WireRefusal::Refused(refusal @ Refusal::InvalidRequest { .. })) => {
                     return Err(LocateError::Unknown(refusal));
                 }

@@ -95,6 +95,9 @@ impl Registry for FakeMaster {
     }
 
     async fn locate(&self, request: Request<wire::LocateRequest>) -> Result<Response<wire::LocateResponse>, Status> {
+        if let Answer::Refuse(refusal) = self.answer.lock().clone() {
+            return Err(refusal.into());
+        }
         let wanted = request.into_inner().node;
         let joins = self.joins.borrow();
         let found = joins.iter().rev().filter_map(|join| join.node.as_ref()).find(|node| node.id == wanted);

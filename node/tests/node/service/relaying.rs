@@ -2,11 +2,11 @@
 
 use cairn_codec::Frame;
 use cairn_proto::ids::{BootId, ClusterId, IncarnationId, NodeId};
-use cairn_proto::wire;
+use cairn_proto::{Refusal, wire};
 use tempfile::TempDir;
 use tonic::Status;
 
-use super::cluster::{Answer, FakeMaster, TestNode, expected, is};
+use super::cluster::{Answer, FakeMaster, TestNode, config, expected, is};
 use crate::fixtures::{Chunk, SESSION, at, payload};
 
 const CELL: usize = 64 << 10;
@@ -23,9 +23,14 @@ struct Pair {
 impl Pair {
     async fn start() -> Self {
         let master = FakeMaster::start(Answer::Accept(ClusterId::generate())).await;
+        Self::start_with(&master, &[master.address.to_string()]).await
+    }
+
+    /// With these masters to ask, of which `master` takes nodes in.
+    async fn start_with(master: &FakeMaster, masters: &[String]) -> Self {
         let dirs = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
-        let mut first = TestNode::start_with(dirs[0].path(), &master).await;
-        let mut second = TestNode::start_with(dirs[1].path(), &master).await;
+        let mut first = TestNode::start_as(config(dirs[0].path(), masters), master).await;
+        let mut second = TestNode::start_as(config(dirs[1].path(), masters), master).await;
         first.admit(SESSION).await.unwrap();
         second.admit(SESSION).await.unwrap();
         let chunk = Chunk::new(1);
@@ -76,6 +81,17 @@ async fn a_stream_is_stored_here_and_at_the_copy() {
     pair.second.seal(&pair.copy, Vec::new()).await.unwrap();
     let cells = pair.second.read(&pair.copy, 0, 100).await.unwrap();
     assert!(cells.iter().eq(pair.copy.cells.values().map(Frame::bytes)));
+}
+
+#[tokio::test]
+async fn a_master_that_is_not_elected_and_knows_no_other_is_passed_over() {
+    let waiting = FakeMaster::start(Answer::Refuse(Refusal::NotElected { elected: String::new() })).await;
+    let elected = FakeMaster::start(Answer::Accept(ClusterId::generate())).await;
+    let masters = [&waiting, &elected].map(|master| master.address.to_string());
+    let mut pair = Pair::start_with(&elected, &masters).await;
+    let relay = pair.relay();
+    assert_eq!(pair.put(10, relay).await.unwrap(), 10);
+    pair.second.seal(&pair.copy, Vec::new()).await.unwrap();
 }
 
 #[tokio::test]
