@@ -50,9 +50,14 @@ impl Relays {
 pub(crate) struct Relaying(Vec<RelayStream>);
 
 impl Relaying {
+    /// What is to be passed on of cells: without copies nothing, so that a stream that is not relayed pays nothing.
+    pub(crate) fn share(&self, frames: &[Frame]) -> Arc<[Frame]> {
+        if self.0.is_empty() { Arc::default() } else { frames.into() }
+    }
+
     /// Passes cells on; waits while a node is behind, for as long as a node may be.
-    pub(crate) async fn pass(&mut self, frames: &[Frame]) {
-        join_all(self.0.iter_mut().map(|stream| stream.pass(frames))).await;
+    pub(crate) async fn pass(&mut self, frames: Arc<[Frame]>) {
+        join_all(self.0.iter_mut().map(|stream| stream.pass(Arc::clone(&frames)))).await;
     }
 
     /// Waits until the nodes have stored all that was passed on, or failed.

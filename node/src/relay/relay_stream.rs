@@ -43,7 +43,7 @@ pub(super) struct RelayStream {
 }
 
 struct Open {
-    frames: mpsc::Sender<Vec<Frame>>,
+    frames: mpsc::Sender<Arc<[Frame]>>,
     sending: AbortOnDropHandle<Result<(), RelayError>>,
 }
 
@@ -55,9 +55,9 @@ impl RelayStream {
     }
 
     /// Hands cells over as soon as the node takes them.
-    pub(super) async fn pass(&mut self, frames: &[Frame]) {
+    pub(super) async fn pass(&mut self, frames: Arc<[Frame]>) {
         let Some(open) = &self.open else { return };
-        let failure = match timeout(STALL, open.frames.send(frames.to_vec())).await {
+        let failure = match timeout(STALL, open.frames.send(frames)).await {
             Ok(Ok(())) => return,
             Ok(Err(_)) => None,
             Err(_) => Some(RelayError::Stalled),
@@ -92,7 +92,7 @@ impl RelayStream {
 async fn send(
     relays: Arc<Relays>,
     target: RelayTarget,
-    received: mpsc::Receiver<Vec<Frame>>,
+    received: mpsc::Receiver<Arc<[Frame]>>,
 ) -> Result<(), RelayError> {
     let _slot = relays.streams.acquire().await.expect("the slots are never closed");
     let mut node = relays.directory.find(target.node, target.incarnation).await?;

@@ -1,7 +1,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use cairn_codec::Frame;
 use cairn_proto::ids::SegmentId;
 use cairn_proto::{Refusal, records, wire};
 use fail::fail_point;
@@ -22,7 +21,6 @@ use super::relay_request::relay_targets;
 use super::request::{WriteTarget, chunk_index, expected_tally, frames, invalid, row_ranges};
 use crate::admission::not_admitted;
 use crate::node::Node;
-use crate::relay::RelayTarget;
 use crate::store::{Cells, StoreError, Tally, Target};
 
 /// How long a read waits while as many as memory allows are being served.
@@ -102,9 +100,9 @@ async fn take_in(node: Arc<Node>, mut stream: Streaming<wire::PutChunkRequest>) 
     loop {
         let frames = frames(&target, cells)?;
         let count = frames.len() as u64;
-        let passed = frames.clone();
+        let passed = relaying.share(&frames);
         let put = node.store.put(&target, frames, || require_open(&session, &target));
-        let (put, ()) = join(put, relaying.pass(&passed)).await;
+        let (put, ()) = join(put, relaying.pass(passed)).await;
         put.map_err(|error| write_refusal(&node, error, &session, &target))?;
         fail_point!("cells-stored");
         stored += count;
@@ -136,19 +134,16 @@ async fn seal(node: &Node, request: wire::SealBlobRequest) -> Result<wire::Chunk
     let target = target.target;
     let relays = relay_targets(node.id(), &target, request.relays)?;
     let frames = frames(&target, request.cells)?;
-    let passed = frames.clone();
+    let mut relaying = node.relays.start(if frames.is_empty() { Vec::new() } else { relays });
+    let passed = relaying.share(&frames);
+    let pass_on = async {
+        relaying.pass(passed).await;
+        relaying.finish().await;
+    };
     let sealed = node.store.seal(&target, frames, &expected, || require_open(&session, &target));
-    let (sealed, ()) = join(sealed, pass_on(node, relays, &passed)).await;
+    let (sealed, ()) = join(sealed, pass_on).await;
     let tally = sealed.map_err(|error| write_refusal(node, error, &session, &target))?;
     Ok(sealed_chunk(node, &tally))
-}
-
-async fn pass_on(node: &Node, relays: Vec<RelayTarget>, frames: &[Frame]) {
-    if !frames.is_empty() {
-        let mut relaying = node.relays.start(relays);
-        relaying.pass(frames).await;
-        relaying.finish().await;
-    }
 }
 
 fn require_writer(node: &Node, target: &WriteTarget) -> Result<CancellationToken, Refusal> {
