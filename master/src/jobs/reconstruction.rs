@@ -71,17 +71,6 @@ pub struct Reconstruction {
     surveys: Mutex<Surveys>,
 }
 
-/// Where the rounds are.
-struct Rounds {
-    records_from: Bytes,
-}
-
-impl Default for Rounds {
-    fn default() -> Self {
-        Self { records_from: Bytes::from_static(keys::REPAIRS) }
-    }
-}
-
 impl Reconstruction {
     /// The job of one election.
     pub fn new(ledger: Ledger, clock: Arc<dyn Clock>, nodes: Arc<Nodes>, settings: RepairSettings) -> Self {
@@ -118,7 +107,7 @@ impl Reconstruction {
 
     /// Works until told to stop.
     pub async fn run(self: Arc<Self>, stop: CancellationToken) {
-        let mut rounds = Rounds::default();
+        let mut records_from = Bytes::from_static(keys::REPAIRS);
         let mut ticks = tokio::time::interval(ROUND_INTERVAL);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut under_way = JoinSet::new();
@@ -126,7 +115,7 @@ impl Reconstruction {
             tokio::select! {
                 () = stop.cancelled() => return,
                 _ = ticks.tick() => {
-                    if let Err(error) = self.look(&mut rounds).await {
+                    if let Err(error) = self.look(&mut records_from).await {
                         tracing::warn!(%error, "missing chunks are looked for again in the next round");
                     }
                 }
@@ -143,9 +132,8 @@ impl Reconstruction {
     /// One look and all repairs that it makes possible, one after the other: for tests.
     #[cfg(test)]
     pub async fn round(self: &Arc<Self>) -> Result<(), Failure> {
-        let mut rounds = Rounds::default();
         *self.surveys.lock() = Surveys::default();
-        self.look(&mut rounds).await?;
+        self.look(&mut Bytes::from_static(keys::REPAIRS)).await?;
         while let Some(segment) = self.take() {
             Arc::clone(self).repair(segment).await?;
         }
@@ -165,13 +153,14 @@ impl Reconstruction {
         tracing::warn!(error = failed, "a repair broke off; it is tried again");
     }
 
-    /// Finds what is missing or to be moved: all of it where a survey is due, otherwise what commits have left.
-    async fn look(&self, rounds: &mut Rounds) -> Result<(), Failure> {
+    /// Finds what is missing or to be moved: all of it where a survey is due, otherwise what commits have left, from one
+    /// record on.
+    async fn look(&self, records_from: &mut Bytes) -> Result<(), Failure> {
         let standings = self.nodes.standings(self.settings.grace);
         if self.survey_is_due(&standings) {
             self.survey(standings).await?;
         }
-        rounds.records_from = self.look_at_records(&rounds.records_from)?;
+        *records_from = self.look_at_records(records_from)?;
         self.look_at_flaws()?;
         Ok(())
     }

@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 
 use cairn_proto::ids::SegmentId;
-use cairn_proto::records::Segment;
+use cairn_proto::records::{ChunkPlace, Segment};
 
 use super::planning::Rebuilding;
 use super::work::{Next, RETRY_AFTER};
@@ -16,9 +16,9 @@ use crate::state::State;
 impl Reconstruction {
     /// Queues the segments that nodes report as damaged.
     pub(super) fn look_at_flaws(&self) -> Result<(), StateError> {
-        let mut segments: HashMap<SegmentId, i64> = HashMap::new();
-        for (_, flaw) in self.nodes.flaws() {
-            *segments.entry(flaw.segment).or_default() += 1;
+        let mut segments: HashMap<SegmentId, Vec<(ChunkPlace, Flaw)>> = HashMap::new();
+        for (place, flaw) in self.nodes.flaws() {
+            segments.entry(flaw.segment).or_default().push((place, flaw));
         }
         if segments.is_empty() {
             return Ok(());
@@ -30,8 +30,9 @@ impl Reconstruction {
                 continue;
             }
             let Some(found) = state.segment(id)? else { continue };
-            if self.flaw_of(&found.record).is_some() {
+            if flawed_chunk(&found.record, &flaws).is_some() {
                 let damage = self.damage(&found.record);
+                let flaws = i64::try_from(flaws.len()).expect("no segment has so many chunks");
                 self.queue.lock().push(id, &Damage { spare: damage.spare - flaws, ..damage }, now);
             }
         }
@@ -45,7 +46,7 @@ impl Reconstruction {
             (State(view.as_ref()).segment(id)?, view.applied_index())
         };
         let Some(segment) = found.map(|found| found.record) else { return Ok(None) };
-        let Some(chunk) = self.flaw_of(&segment) else { return Ok(None) };
+        let Some(chunk) = flawed_chunk(&segment, &self.nodes.flaws()) else { return Ok(None) };
         let Some(target) = segment.chunks[chunk].place else { return Ok(None) };
         let whole = self.damage(&segment);
         let damage = Damage { spare: whole.spare - 1, ..whole };
@@ -63,16 +64,17 @@ impl Reconstruction {
         }
     }
 
-    /// A chunk that its node says is damaged, and that lies there by the record.
-    fn flaw_of(&self, segment: &Segment) -> Option<usize> {
-        let is_recorded = |chunk: usize, place| segment.chunks.get(chunk).is_some_and(|it| it.place == Some(place));
-        let mut flaws = self.nodes.flaws().into_iter().filter(|(_, flaw)| flaw.segment == segment.id);
-        flaws.find_map(|(place, Flaw { chunk, .. })| is_recorded(chunk, place).then_some(chunk))
-    }
-
     /// What is missing beside damaged cells.
     fn damage(&self, segment: &Segment) -> Damage {
         let whole = || Damage { spare: i64::from(segment.layout.code), ..Damage::default() };
         Damage::of(segment, |place| self.standing(place)).unwrap_or_else(whole)
     }
+}
+
+/// A chunk that its node says is damaged, and that lies there by the record.
+fn flawed_chunk(segment: &Segment, flaws: &[(ChunkPlace, Flaw)]) -> Option<usize> {
+    let is_recorded = |place: ChunkPlace, flaw: Flaw| {
+        flaw.segment == segment.id && segment.chunks.get(flaw.chunk).is_some_and(|chunk| chunk.place == Some(place))
+    };
+    flaws.iter().find(|(place, flaw)| is_recorded(*place, *flaw)).map(|(_, flaw)| flaw.chunk)
 }

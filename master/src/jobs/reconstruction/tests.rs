@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use cairn_proto::ids::{IncarnationId, NodeId, SegmentId, SessionId};
 use cairn_proto::records::ChunkPlace;
 use cairn_proto::wire;
 
-use super::Rounds;
 use super::planning::{Need, plan_rebuilding, plan_repointing};
 use crate::fakes::World;
 use crate::keys;
@@ -144,7 +144,7 @@ async fn a_repair_that_breaks_off_is_tried_again_without_a_survey() {
     let session = world.session().await;
     put_with_hole(&world, session, "a").await;
     let job = world.tenure.reconstruction();
-    job.look(&mut Rounds::default()).await.unwrap();
+    job.look(&mut Bytes::from_static(keys::REPAIRS)).await.unwrap();
     let id = job.take().unwrap();
     world.store.depose(Epoch(2));
     assert!(job.clone().repair(id).await.is_err());
@@ -243,7 +243,7 @@ async fn a_chunk_that_is_missing_comes_before_one_that_is_damaged() {
     let damaged = damage_chunks(&world, "a", &[3]).await[0];
     world.hear_nodes().await;
     let job = world.tenure.reconstruction();
-    job.look(&mut Rounds::default()).await.unwrap();
+    job.look(&mut Bytes::from_static(keys::REPAIRS)).await.unwrap();
     let id = job.take().unwrap();
     job.clone().repair(id).await.unwrap();
     assert_eq!(nodes_of(&segment_of(&world, "a").await).len(), 6);
