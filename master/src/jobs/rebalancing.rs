@@ -180,14 +180,7 @@ impl Rebalancing {
     /// What each active node holds by the records.
     async fn balance(&self) -> Result<Balance, Failure> {
         let view = self.ledger.view()?;
-        let counting = tokio::task::spawn_blocking(move || {
-            let mut holdings = Holdings::default();
-            State(view.as_ref()).each(keys::SEGMENTS, |key, found| {
-                holdings.add(&decode_segment(key, &found.record)?);
-                Ok(())
-            })?;
-            Ok::<_, StateError>(holdings)
-        });
+        let counting = tokio::task::spawn_blocking(move || Holdings::read(&State(view.as_ref())));
         let stopped = |_| Refusal::NotReady { why: "this master is stopping".to_owned() };
         let holdings = counting.await.map_err(stopped)??;
         let active = self.nodes.members_with_state().into_iter().filter(|(_, state)| *state == NodeState::Active);

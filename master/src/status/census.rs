@@ -6,7 +6,7 @@ use super::{Domains, Holdings, Level};
 use crate::failure::StateError;
 use crate::keys;
 use crate::records::RepairRecord;
-use crate::state::{State, decode, decode_blob, decode_segment};
+use crate::state::{State, decode, decode_blob};
 
 /// Blobs that cannot be read and are named.
 const LOST_KEYS_LIMIT: usize = 100;
@@ -35,7 +35,7 @@ pub struct Census {
 /// Counts everything in a view. An empty blob can lose as many chunks as `spare_when_empty` says.
 pub fn take_census(state: &State<'_>, domains: &Domains, spare_when_empty: u32) -> Result<Census, StateError> {
     let levels = domains.levels().iter().map(|level| (level.clone(), 0)).collect();
-    let mut census = Census { levels, ..Census::default() };
+    let mut census = Census { levels, holdings: Holdings::read(state)?, ..Census::default() };
     state.each(keys::KEYS, |_, _| {
         census.keys += 1;
         Ok(())
@@ -44,10 +44,6 @@ pub fn take_census(state: &State<'_>, domains: &Domains, spare_when_empty: u32) 
         // One that names no missing chunk is of a chunk being moved.
         let record: RepairRecord = decode(key, &found.record)?;
         census.pending_repairs += u64::from(!record.chunks.is_empty());
-        Ok(())
-    })?;
-    state.each(keys::SEGMENTS, |key, found| {
-        census.holdings.add(&decode_segment(key, &found.record)?);
         Ok(())
     })?;
     state.each(keys::BLOBS, |key, found| {

@@ -2,6 +2,10 @@ use std::collections::HashMap;
 
 use cairn_proto::records::{ChunkPlace, Segment};
 
+use crate::failure::StateError;
+use crate::keys;
+use crate::state::{State, decode_segment};
+
 /// Chunks with cells that records name at each place.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Holdings(HashMap<ChunkPlace, Held>);
@@ -16,8 +20,17 @@ pub struct Held {
 }
 
 impl Holdings {
-    /// Counts the chunks of one more segment.
-    pub fn add(&mut self, segment: &Segment) {
+    /// Counts the chunks of every segment of a view.
+    pub fn read(state: &State<'_>) -> Result<Self, StateError> {
+        let mut holdings = Self::default();
+        state.each(keys::SEGMENTS, |key, found| {
+            holdings.add(&decode_segment(key, &found.record)?);
+            Ok(())
+        })?;
+        Ok(holdings)
+    }
+
+    fn add(&mut self, segment: &Segment) {
         for chunk in segment.chunks.iter().filter(|chunk| chunk.cells > 0) {
             if let Some(place) = chunk.place {
                 let held = self.0.entry(place).or_default();
