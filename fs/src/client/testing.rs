@@ -4,6 +4,6 @@ mod fake_cluster;
 mod fake_master;
 mod fake_node;
 
-pub(super) use fake_cluster::{FakeCluster, bytes, find, key, put, read_all};
+pub(super) use fake_cluster::{FakeCluster, bytes, find, holes, key, put, put_with_losses, read_all};
 pub(super) use fake_master::{FakeMaster, MasterFault, ToldEnd, ToldWatcher};
 pub(super) use fake_node::{FakeNode, NodeFault};

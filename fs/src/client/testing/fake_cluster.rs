@@ -3,10 +3,10 @@ use std::time::Duration;
 
 use cairn_codec::Layout;
 use cairn_proto::ids::NodeId;
-use cairn_proto::records::{Attributes, Key, KeyEntry};
+use cairn_proto::records::{Attributes, Key, KeyEntry, Segment};
 
 use super::fake_node::Peers;
-use super::{FakeMaster, FakeNode};
+use super::{FakeMaster, FakeNode, NodeFault};
 use crate::client::{BlobReader, Client, ClientError, ClientOptions, FoundBlob, Precondition};
 
 /// One fake master and fake nodes.
@@ -72,4 +72,27 @@ pub(in crate::client) async fn read_all(reader: &BlobReader) -> Result<Vec<u8>, 
         content.extend_from_slice(&row);
     }
     Ok(content)
+}
+
+/// Chunks that are at no node.
+pub(in crate::client) fn holes(segment: &Segment) -> Vec<usize> {
+    (0..segment.chunks.len()).filter(|chunk| segment.chunks[*chunk].is_hole()).collect()
+}
+
+/// Writes a key, whose nodes `lost` die in the middle, and finds what was committed.
+pub(in crate::client) async fn put_with_losses(
+    cluster: &FakeCluster,
+    client: &Client,
+    content: &[u8],
+    lost: &[usize],
+) -> Arc<FoundBlob> {
+    let mut writer = client.writer(key("key"), Precondition::None, None);
+    let (before, after) = content.split_at(content.len() / 2);
+    writer.write(before).await.unwrap();
+    for node in lost {
+        cluster.nodes[*node].fail(NodeFault::Dead);
+    }
+    writer.write(after).await.unwrap();
+    writer.commit(Attributes::default()).await.unwrap();
+    find(client, "key").await
 }

@@ -5,16 +5,12 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use cairn_codec::Layout;
 use cairn_proto::Refusal;
-use cairn_proto::records::{Chunk, Segment};
+use cairn_proto::records::Chunk;
 use proptest::prelude::{ProptestConfig, prop_assert_eq, proptest};
 
 use super::small_layout;
-use crate::client::testing::{FakeCluster, NodeFault, bytes, find, key, put, read_all};
+use crate::client::testing::{FakeCluster, NodeFault, bytes, find, holes, key, put, put_with_losses, read_all};
 use crate::client::{ClientError, Precondition, SegmentWriter};
-
-fn holes(segment: &Segment) -> Vec<usize> {
-    (0..segment.chunks.len()).filter(|chunk| segment.chunks[*chunk].is_hole()).collect()
-}
 
 async fn write_rows(segment: &mut SegmentWriter, content: &[u8]) {
     let row_size = segment.layout().row_size_bytes();
@@ -29,15 +25,7 @@ async fn of_two_lost_nodes_one_is_replaced_and_one_is_a_hole() {
     let cluster = FakeCluster::start_with_spares(layout, 1).await;
     let client = cluster.client().await;
     let content = bytes(100 * layout.row_size_bytes() + 9000);
-    let mut writer = client.writer(key("key"), Precondition::None, None);
-    let (before, after) = content.split_at(content.len() / 2);
-    writer.write(before).await.unwrap();
-    cluster.nodes[1].fail(NodeFault::Dead);
-    cluster.nodes[4].fail(NodeFault::Dead);
-    writer.write(after).await.unwrap();
-    writer.commit(cairn_proto::records::Attributes::default()).await.unwrap();
-
-    let found = find(&client, "key").await;
+    let found = put_with_losses(&cluster, &client, &content, &[1, 4]).await;
     let segment = &found.segments()[0];
     assert!([vec![1], vec![4]].contains(&holes(segment)), "{:?}", holes(segment));
     let on_spare = |chunk: &Chunk| chunk.place.is_some_and(|place| place.node.to_wire() == cluster.nodes[6].info.id);

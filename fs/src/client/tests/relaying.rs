@@ -2,10 +2,9 @@
 
 use bytes::Bytes;
 use cairn_codec::Layout;
-use cairn_proto::records::{Attributes, Segment};
 use cairn_proto::wire;
 
-use crate::client::testing::{FakeCluster, NodeFault, bytes, find, key, put, read_all};
+use crate::client::testing::{FakeCluster, NodeFault, bytes, find, holes, key, put, put_with_losses, read_all};
 use crate::client::{ClientError, Precondition};
 
 /// 1+3 with small cells.
@@ -18,10 +17,6 @@ async fn start(spares: usize) -> FakeCluster {
     let cluster = FakeCluster::start_with_spares(copies(), spares).await;
     cluster.master.state.lock().relayed = vec![wire::RelayedChunk { chunk: 3, via_chunk: 2 }];
     cluster
-}
-
-fn holes(segment: &Segment) -> Vec<usize> {
-    (0..segment.chunks.len()).filter(|chunk| segment.chunks[*chunk].is_hole()).collect()
 }
 
 /// What each node has of a blob is all of it.
@@ -87,13 +82,7 @@ async fn an_entry_lost_in_mid_write_takes_its_copies_with_it() {
     let cluster = start(0).await;
     let client = cluster.client().await;
     let content = bytes(3_000_000);
-    let (before, after) = content.split_at(1_000_000);
-    let mut writer = client.writer(key("key"), Precondition::None, None);
-    writer.write(before).await.unwrap();
-    cluster.nodes[2].fail(NodeFault::Dead);
-    writer.write(after).await.unwrap();
-    writer.commit(Attributes::default()).await.unwrap();
-    let found = find(&client, "key").await;
+    let found = put_with_losses(&cluster, &client, &content, &[2]).await;
     assert_eq!(holes(&found.segments()[0]), [2, 3], "two of four may be missing");
     assert_eq!(read_all(&client.reader(found)).await.unwrap(), content);
 }
@@ -104,13 +93,7 @@ async fn where_no_hole_is_left_the_entry_and_its_copies_are_replaced() {
     let client = cluster.client().await;
     cluster.nodes[0].fail(NodeFault::Dead);
     let content = bytes(3_000_000);
-    let (before, after) = content.split_at(1_000_000);
-    let mut writer = client.writer(key("key"), Precondition::None, None);
-    writer.write(before).await.unwrap();
-    cluster.nodes[2].fail(NodeFault::Dead);
-    writer.write(after).await.unwrap();
-    writer.commit(Attributes::default()).await.unwrap();
-    let found = find(&client, "key").await;
+    let found = put_with_losses(&cluster, &client, &content, &[2]).await;
     assert!(holes(&found.segments()[0]).len() <= 2, "{:?}", holes(&found.segments()[0]));
     assert_eq!(read_all(&client.reader(found)).await.unwrap(), content);
 }
