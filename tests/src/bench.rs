@@ -8,6 +8,7 @@ mod gluster;
 mod keys;
 mod kv;
 mod latencies;
+mod output;
 mod repair;
 mod report;
 mod subject;

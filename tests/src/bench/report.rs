@@ -1,11 +1,11 @@
 //! The table of a comparison, for people and for programs.
 
 use std::fmt::Write;
-use std::fs;
 use std::io;
 use std::path::Path;
 
 use super::figures::{Figures, ROWS};
+use super::output;
 use super::work::Amount;
 
 /// The subject that the others are measured against.
@@ -78,9 +78,7 @@ impl Report {
 
     /// Writes `bench.md` and `bench.json` into a folder, which is made if missing.
     pub fn write(&self, folder: &Path) -> io::Result<()> {
-        fs::create_dir_all(folder)?;
-        fs::write(folder.join("bench.md"), self.markdown())?;
-        fs::write(folder.join("bench.json"), self.json())
+        output::write(folder, "bench", &self.markdown(), &self.json())
     }
 }
 

@@ -1,8 +1,9 @@
 use std::fmt::Write;
+use std::io;
 use std::path::Path;
-use std::{fs, io};
 
 use super::KeysFigures;
+use crate::bench::output;
 
 /// Figures of all numbers of keys.
 #[derive(Debug)]
@@ -43,8 +44,6 @@ impl KeysReport {
 
     /// Writes `bench-keys.md` and `bench-keys.json` into a folder, which is made if missing.
     pub fn write(&self, folder: &Path) -> io::Result<()> {
-        fs::create_dir_all(folder)?;
-        fs::write(folder.join("bench-keys.md"), self.markdown())?;
-        fs::write(folder.join("bench-keys.json"), serde_json::to_string_pretty(&self.figures)?)
+        output::write(folder, "bench-keys", &self.markdown(), &serde_json::to_string_pretty(&self.figures)?)
     }
 }

@@ -1,6 +1,5 @@
 use std::collections::BTreeSet;
 use std::fmt::Write;
-use std::fs;
 use std::io;
 use std::path::Path;
 
@@ -9,6 +8,7 @@ use super::contestant::System;
 use super::error::KvError;
 use super::measurement::{Case, Measurement};
 use crate::bench::figures::median;
+use crate::bench::output;
 
 /// Figures of all rounds.
 #[derive(Debug)]
@@ -102,9 +102,7 @@ impl KvReport {
 
     /// Writes `bench-kv.md` and `bench-kv.json` into a folder, which is made if missing.
     pub fn write(&self, folder: &Path) -> io::Result<()> {
-        fs::create_dir_all(folder)?;
-        fs::write(folder.join("bench-kv.md"), self.markdown())?;
-        fs::write(folder.join("bench-kv.json"), self.json())
+        output::write(folder, "bench-kv", &self.markdown(), &self.json())
     }
 }
 

@@ -1,8 +1,9 @@
 use std::fmt::Write;
+use std::io;
 use std::path::Path;
-use std::{fs, io};
 
 use super::RepairFigures;
+use crate::bench::output;
 
 /// Figures of all lost nodes.
 #[derive(Debug)]
@@ -44,8 +45,6 @@ impl RepairReport {
 
     /// Writes `bench-repair.md` and `bench-repair.json` into a folder, which is made if missing.
     pub fn write(&self, folder: &Path) -> io::Result<()> {
-        fs::create_dir_all(folder)?;
-        fs::write(folder.join("bench-repair.md"), self.markdown())?;
-        fs::write(folder.join("bench-repair.json"), serde_json::to_string_pretty(&self.figures)?)
+        output::write(folder, "bench-repair", &self.markdown(), &serde_json::to_string_pretty(&self.figures)?)
     }
 }
