@@ -137,6 +137,14 @@ impl Subjects {
         wait::until_true("the node is to be something else", PATIENCE, || self.intend(id, intent).is_ok());
     }
 
+    /// A node cannot be emptied while there is none to take its chunks, and that is refused at once.
+    fn wait_all_active(&self) {
+        wait::until_true("every node is active", PATIENCE, || {
+            let active = |status: &NodeStatus| status.node.as_ref().is_some_and(|it| it.state() == NodeState::Active);
+            self.nodes().is_some_and(|nodes| nodes.iter().all(active))
+        });
+    }
+
     fn wait_drained(&self, name: &str) {
         wait::until_true(&format!("{name} is empty"), PATIENCE, || {
             let found = self.named(name).unwrap_or_default();
@@ -167,6 +175,7 @@ fn a_drain_or_a_removal_that_crashes_at_any_step_comes_to_its_end() {
     for (daemon, step) in DRAIN_STEPS {
         subjects.prepare(daemon, step);
         subjects.put(step);
+        subjects.wait_all_active();
         subjects.cluster.arm(daemon);
         // It may or may not have been heard.
         drop(subjects.intend(id, NodeState::Draining));
