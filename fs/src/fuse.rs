@@ -36,6 +36,9 @@ const LOOP_THREADS: usize = 2;
 const READ_AHEAD_KIB: u32 = 1024;
 /// Name in the mount table.
 const SOURCE: &str = "cairn";
+/// How long a new mount waits to be told of changes. What is listed before, the kernel keeps for a second only; a mount
+/// without it works all the same.
+const FOLLOW_WAIT: Duration = Duration::from_secs(1);
 /// How long an unmount waits for the kernel to end the session. One that was only detached ends when its users do.
 const SESSION_END_WAIT: Duration = Duration::from_secs(10);
 
@@ -79,6 +82,9 @@ impl<S: BlobStore> Mount<S> {
         files.set_name_cache(Arc::new(KernelNames::start(session.notifier(), &path)?));
         let followed = files.clone();
         let following = AbortOnDropHandle::new(tokio::spawn(async move { followed.follow().await }));
+        if tokio::time::timeout(FOLLOW_WAIT, files.followed()).await.is_err() {
+            tracing::warn!("no master tells of changes yet; until one does, names are believed for a second");
+        }
         Ok(Self { path, files, session, entry, ended, following })
     }
 

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use futures_util::future::BoxFuture;
 use parking_lot::Mutex;
+use tokio::sync::watch;
 
 use super::Inode;
 
@@ -68,6 +69,8 @@ pub(super) struct KernelCache {
     inode_limit: usize,
     state: Mutex<State>,
     kernel: OnceLock<Arc<dyn NameCache>>,
+    /// For who waits: the same as in the state.
+    followed: watch::Sender<bool>,
 }
 
 #[derive(Default)]
@@ -92,7 +95,7 @@ struct Kept {
 
 impl KernelCache {
     pub(super) fn new(inode_limit: usize) -> Self {
-        Self { inode_limit, state: Mutex::default(), kernel: OnceLock::new() }
+        Self { inode_limit, state: Mutex::default(), kernel: OnceLock::new(), followed: watch::Sender::default() }
     }
 
     /// Tells who keeps names in memory. Only the first call counts.
@@ -133,6 +136,16 @@ impl KernelCache {
         let mut state = self.state.lock();
         state.is_followed = is_followed;
         state.names_changed();
+        self.followed.send_replace(is_followed);
+    }
+
+    /// Returns once changes of the store are told.
+    pub(super) async fn followed(&self) {
+        let mut followed = self.followed.subscribe();
+        // The sender lives as long as this does.
+        if followed.wait_for(|is_followed| *is_followed).await.is_err() {
+            tracing::debug!("the directory is gone");
+        }
     }
 
     pub(super) fn is_followed(&self) -> bool {

@@ -30,6 +30,11 @@ impl<S: BlobStore> FileSystem<S> {
         }
     }
 
+    /// Returns once changes of the store are told to [`FileSystem::follow`]: from then on the kernel may keep what it reads.
+    pub async fn followed(&self) {
+        self.kernel.followed().await;
+    }
+
     async fn follow_event(&self, event: WatchEvent) {
         match event {
             WatchEvent::Begun { .. } => {}

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cairn_proto::records::{Key, KeyChange, KeyEntry, KeyEvent};
-use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
+use futures_util::{FutureExt, poll};
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 use tokio::time::timeout;
 use tokio_util::task::AbortOnDropHandle;
@@ -121,7 +121,11 @@ async fn s50_names_are_believed_for_long_only_while_changes_are_told() {
     let mut here = Followed::unbegun().await;
     here.entry("f").await;
     assert!(!here.is_believed_for_long("f").await);
+    let files = here.kernel.files.clone();
+    let mut followed = files.followed().boxed();
+    assert!(poll!(followed.as_mut()).is_pending());
     here.tell(WatchEvent::Begun { applied_index: 0 });
+    timeout(PATIENCE, followed).await.unwrap();
     here.settle().await;
     assert!(here.is_believed_for_long("f").await);
     let inode = here.kernel.stat("f").await.unwrap().inode;
