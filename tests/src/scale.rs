@@ -7,6 +7,8 @@ use std::time::Duration;
 pub struct Scale {
     /// Size of the big file.
     pub big_file_bytes: u64,
+    /// All bytes of the files that lose their nodes.
+    pub repaired_bytes: u64,
     /// Files in a tree.
     pub tree_files: usize,
     /// Size of each of the four files that are written at once.
@@ -38,6 +40,7 @@ const MIB: u64 = 1 << 20;
 /// For every change: minutes on two cores.
 pub const EVERY_CHANGE: Scale = Scale {
     big_file_bytes: 256 * MIB,
+    repaired_bytes: 256 * MIB,
     tree_files: 200,
     parallel_file_bytes: 512 * MIB,
     iterations: 1,
@@ -54,6 +57,7 @@ pub const EVERY_CHANGE: Scale = Scale {
 /// The promised figures.
 pub const FULL: Scale = Scale {
     big_file_bytes: 1024 * MIB,
+    repaired_bytes: 5 * 1024 * MIB,
     tree_files: 1000,
     parallel_file_bytes: 2048 * MIB,
     iterations: 3,

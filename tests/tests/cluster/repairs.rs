@@ -12,9 +12,13 @@ use serde::Deserialize;
 
 /// From a loss until all is whole again, on a machine that has other work too.
 const HEAL_DEADLINE: Duration = Duration::from_mins(5);
-/// Files besides the big one; above what the masters keep.
-const FILES: usize = 24;
-const FILE_BYTES: u64 = 300_000;
+/// Small files; above what the masters keep.
+const SMALL_FILES: u64 = 24;
+const SMALL_FILE_BYTES: u64 = 300_000;
+/// Part of all bytes that middle-sized files take.
+const MIDDLE_PART: u64 = 8;
+const MIDDLE_FILE_BYTES: u64 = 16 << 20;
+const BIG_FILE_BYTES: u64 = 1 << 30;
 /// What a node without a chunk takes on the disk at most.
 const EMPTY_NODE_BYTES: u64 = 16 << 20;
 
@@ -35,14 +39,29 @@ struct Status {
 fn cluster_with_files() -> (DevCluster, Vec<SourceFile>) {
     let cluster = DevCluster::start(ClusterOptions::default().nodes(7));
     let source = cluster.folder("source");
-    let mut files: Vec<SourceFile> = (0..FILES as u64)
-        .map(|number| workload::random_file(&source, &format!("file-{number}"), FILE_BYTES + number, number))
+    let sizes = mixed_sizes(Scale::from_environment().repaired_bytes);
+    let files: Vec<SourceFile> = (0..)
+        .zip(sizes)
+        .map(|(number, bytes)| workload::random_file(&source, &format!("file-{number}"), bytes, number))
         .collect();
-    files.push(workload::random_file(&source, "big", Scale::from_environment().big_file_bytes, 99));
     for file in &files {
         cluster.run(&["put", file.path.to_str().unwrap()]).expect_success();
     }
     (cluster, files)
+}
+
+/// Small, middle-sized and big files, no two of one size, of at least so many bytes together.
+fn mixed_sizes(bytes: u64) -> Vec<u64> {
+    let middle = bytes / MIDDLE_PART / MIDDLE_FILE_BYTES;
+    let mut sizes: Vec<u64> = (0..SMALL_FILES).map(|number| SMALL_FILE_BYTES + number).collect();
+    sizes.extend((0..middle).map(|number| MIDDLE_FILE_BYTES + number));
+    let mut rest = bytes - middle * MIDDLE_FILE_BYTES;
+    while rest > 0 {
+        let size = rest.min(BIG_FILE_BYTES);
+        sizes.push(size);
+        rest -= size;
+    }
+    sizes
 }
 
 fn heal_status(cluster: &DevCluster) -> HealStatus {
@@ -85,10 +104,11 @@ fn nodes_whose_data_is_deleted_are_filled_again_one_after_the_other() {
         wait_healed(&cluster, files.len());
     }
     let heal = heal_status(&cluster);
-    assert!(heal.rebuilt_chunks >= FILES as u64, "{heal:?}");
+    assert!(heal.rebuilt_chunks >= SMALL_FILES, "{heal:?}");
     for file in &files {
         tools::assert_got(&cluster, file);
     }
+    cluster.wait_clean(HEAL_DEADLINE);
     let now = cluster.stored_bytes();
     assert!(now <= stored + stored / 10 + EMPTY_NODE_BYTES, "{now} bytes are stored, and were {stored}");
 }
@@ -111,6 +131,7 @@ fn the_chunks_of_a_dead_node_move_to_the_others_and_are_cleared_when_it_returns(
         allocated_bytes(&cluster.data("node-3")) <= EMPTY_NODE_BYTES
     });
     wait_healed(&cluster, files.len());
+    cluster.wait_clean(HEAL_DEADLINE);
     for file in &files {
         tools::assert_got(&cluster, file);
     }
