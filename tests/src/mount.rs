@@ -11,6 +11,8 @@ use crate::wait;
 
 /// From the start of a mount daemon to a usable mount.
 const MOUNT_DEADLINE: Duration = Duration::from_secs(30);
+/// Begins the line that a mount says when it is ready, which is a little after the kernel lists it.
+const READY: &str = "mounted at ";
 
 /// A mount; taken away when dropped.
 #[derive(Debug)]
@@ -31,9 +33,11 @@ impl Mount {
         let text = path.to_str().expect("the harness makes UTF-8 paths");
         let mut arguments = vec!["mount", text, "--masters", masters];
         arguments.extend(options);
+        // Mounts that follow one another may have one log.
+        let said_before = fs::read(log).map_or(0, |said| said.len());
         let mut mount = Self { path: path.to_path_buf(), daemon: ForegroundDaemon::start(&arguments, log) };
-        let up =
-            wait::within(MOUNT_DEADLINE, || (mount.daemon.ended().is_some() || fuse::is_mounted(path)).then_some(()));
+        let is_ready = |mount: &Self| mount.daemon.said()[said_before..].lines().any(|line| line.starts_with(READY));
+        let up = wait::within(MOUNT_DEADLINE, || (mount.daemon.ended().is_some() || is_ready(&mount)).then_some(()));
         assert!(up.is_some() && fuse::is_mounted(path), "no mount; its daemon said:\n{}", mount.daemon.said());
         mount
     }
