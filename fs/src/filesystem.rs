@@ -23,6 +23,7 @@ mod kernel_cache;
 mod killed_writer;
 mod listing;
 mod options;
+mod page_ahead;
 mod row_budget;
 mod row_map;
 mod session;

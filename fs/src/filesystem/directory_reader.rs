@@ -1,3 +1,5 @@
+use std::sync::Arc;
+
 use tokio::sync::Mutex as AsyncMutex;
 
 use super::FsError;
@@ -30,7 +32,7 @@ impl<S: BlobStore> DirectoryReader<S> {
     /// The entries from `position` to the end of their page. At the end of the directory none, and how it was read.
     pub(super) async fn read(
         &self,
-        store: &S,
+        store: &Arc<S>,
         sessions: &SessionTable<S>,
         position: u64,
         with_attributes: bool,

@@ -1,6 +1,5 @@
 //! One reader's listing of the directory, fetched page by page.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use cairn_proto::records::Key;
@@ -11,7 +10,9 @@ use super::blob_store::BlobStore;
 use super::file_name::{is_escaped, name_of};
 use super::inode_table::Node;
 use super::kernel_cache::Stamp;
+use super::page_ahead::PageAhead;
 use super::session_table::SessionTable;
+use crate::client::ListPage;
 
 /// Keys fetched at a time.
 const PAGE_KEYS: u32 = 1000;
@@ -64,17 +65,18 @@ pub(super) struct Listing<S: BlobStore> {
     /// Position and predecessor of the first key of each page that was read.
     starts: Vec<(u64, Option<Key>)>,
     page: Option<Page<S>>,
+    ahead: Option<PageAhead>,
 }
 
 impl<S: BlobStore> Listing<S> {
     pub(super) const fn new() -> Self {
-        Self { starts: Vec::new(), page: None }
+        Self { starts: Vec::new(), page: None, ahead: None }
     }
 
     /// The entries from `position` to the end of their page; none at the end of the directory.
     pub(super) async fn read(
         &mut self,
-        store: &S,
+        store: &Arc<S>,
         sessions: &SessionTable<S>,
         position: u64,
     ) -> Result<Vec<DirectoryEntry<S>>, FsError> {
@@ -103,7 +105,12 @@ impl<S: BlobStore> Listing<S> {
         }
     }
 
-    async fn fetch_around(&mut self, store: &S, sessions: &SessionTable<S>, position: u64) -> Result<Page<S>, FsError> {
+    async fn fetch_around(
+        &mut self,
+        store: &Arc<S>,
+        sessions: &SessionTable<S>,
+        position: u64,
+    ) -> Result<Page<S>, FsError> {
         let behind = self.starts.partition_point(|(start, _)| *start <= position);
         self.starts.truncate(behind);
         let (start, after) = self.starts.pop().unwrap_or((DOTS, None));
@@ -112,24 +119,25 @@ impl<S: BlobStore> Listing<S> {
 
     async fn fetch(
         &mut self,
-        store: &S,
+        store: &Arc<S>,
         sessions: &SessionTable<S>,
         first_position: u64,
         after: Option<Key>,
     ) -> Result<Page<S>, FsError> {
-        let stamp = sessions.stamp();
-        let listed = store.list(after.as_ref(), PAGE_KEYS).await?;
-        let mut files: BTreeMap<Key, Node<S>> = BTreeMap::new();
-        for (key, entry) in listed.keys {
-            files.insert(key.clone(), Node::Committed { key, entry });
-        }
+        let (listed, stamp) = self.list(store, sessions, after.as_ref()).await?;
+        let committed = listed.keys.into_iter().map(|(key, entry)| (key.clone(), Node::Committed { key, entry }));
+        let mut files: Vec<(Key, Node<S>)> = committed.collect();
         for (key, session) in sessions.between(after.as_ref(), listed.continue_after.as_ref()) {
-            files.insert(key, Node::Session(session));
+            let file = Node::Session(session);
+            match files.binary_search_by(|(listed, _)| listed.cmp(&key)) {
+                Ok(at) => files[at].1 = file,
+                Err(at) => files.insert(at, (key, file)),
+            }
         }
         let mut entries = Vec::with_capacity(files.len());
         let mut next_position = first_position;
         for (key, node) in files {
-            if let Some(name) = shown_name(store, sessions, &key).await? {
+            if let Some(name) = shown_name(store.as_ref(), sessions, &key).await? {
                 next_position += 1;
                 let file = node.file_attributes()?;
                 entries.push(DirectoryEntry { next_position, name, file, node: Some(node), stamp });
@@ -137,6 +145,28 @@ impl<S: BlobStore> Listing<S> {
         }
         self.starts.push((first_position, after));
         Ok(Page { first_position, entries: entries.into(), continue_after: listed.continue_after })
+    }
+
+    /// The committed keys behind `after`, and the stamp from before they were asked for. Asks for those behind them too.
+    async fn list(
+        &mut self,
+        store: &Arc<S>,
+        sessions: &SessionTable<S>,
+        after: Option<&Key>,
+    ) -> Result<(ListPage, Stamp), FsError> {
+        let ahead = match (self.ahead.take(), after) {
+            (Some(ahead), Some(after)) => ahead.take(after, || sessions.stamp()).await,
+            _ => None,
+        };
+        let (listed, stamp) = if let Some(found) = ahead {
+            found
+        } else {
+            let stamp = sessions.stamp();
+            (store.list(after, PAGE_KEYS).await?, stamp)
+        };
+        let next = listed.continue_after.clone();
+        self.ahead = next.map(|after| PageAhead::ask(store, after, PAGE_KEYS, sessions.stamp()));
+        Ok((listed, stamp))
     }
 }
 

@@ -90,7 +90,7 @@ impl<S: BlobStore> FileSystem<S> {
         let handle = self.handles.get(handle)?;
         let Handle::Directory(reader) = handle.as_ref() else { return Err(FsError::NotDirectory) };
         let mut entries = dots(self.directory(), self.kernel.stamp(), position);
-        let (files, read) = reader.read(self.store.as_ref(), &self.sessions, position, with_attributes).await?;
+        let (files, read) = reader.read(&self.store, &self.sessions, position, with_attributes).await?;
         if let Some(read) = read {
             self.kernel.listing_read(reader.listing(), read);
         }

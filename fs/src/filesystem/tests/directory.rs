@@ -83,6 +83,27 @@ async fn s33_a_listing_of_many_pages_has_each_key_once() {
 }
 
 #[tokio::test]
+async fn s33_a_page_that_was_read_ahead_is_not_shown_if_a_name_came_or_went_since() {
+    let kernel = Kernel::new();
+    for number in 0..3000 {
+        kernel.store.put(&format!("{number:05}"), b"");
+    }
+    let handle = kernel.files.open_directory().handle;
+    let read = async |position| {
+        let entries = kernel.files.read_directory(handle, position, false).await.unwrap();
+        let next = entries.last().map_or(0, |entry| entry.next_position);
+        (entries.into_iter().map(|entry| entry.name).collect::<Vec<_>>(), next)
+    };
+    let (_, position) = read(0).await;
+    kernel.put("01500 new", b"x").await.unwrap();
+    let (second, position) = read(position).await;
+    assert!(second.contains(&"01500 new".to_owned()));
+    kernel.files.unlink(OsStr::new("02500")).await.unwrap();
+    let (third, _) = read(position).await;
+    assert!(third.contains(&"02499".to_owned()) && !third.contains(&"02500".to_owned()));
+}
+
+#[tokio::test]
 async fn s34_a_listing_can_be_read_from_any_position_again() {
     let kernel = Kernel::new();
     for number in 0..2100 {
