@@ -57,9 +57,9 @@ pub struct Config {
     /// passed on there by the node they reach. Empty: all are sent by the writer.
     #[serde(default = "default_datacenter_labels")]
     pub datacenter_labels: Vec<String>,
-    /// What all repairs together may read from nodes in a second.
-    #[serde(default = "default_repair_bandwidth")]
-    pub repair_bandwidth: ByteSize,
+    /// What all repairs together may read from nodes in a second; as much as nodes allow themselves where none is named.
+    #[serde(default)]
+    pub repair_bandwidth: Option<ByteSize>,
     /// What becomes of a key that exists when a file is written under it. The elected master's counts: give all
     /// masters the same.
     #[serde(default)]
@@ -122,10 +122,6 @@ fn default_cell_size() -> ByteSize {
 
 fn default_datacenter_labels() -> Vec<String> {
     ["datacenter", "dc"].map(str::to_owned).to_vec()
-}
-
-fn default_repair_bandwidth() -> ByteSize {
-    ByteSize::mib(800)
 }
 
 fn default_stripe_size() -> ByteSize {
@@ -214,7 +210,7 @@ impl Config {
             collection_grace: timing.collection_grace,
             repair: RepairSettings {
                 grace: timing.repair_grace,
-                bytes_per_second: self.repair_bandwidth.as_u64(),
+                bytes_per_second: self.repair_bandwidth.map_or(0, |limit| limit.as_u64().max(1)),
                 score: self.placement,
             },
             orphan_sweep_period: timing.orphan_sweep_period,

@@ -11,6 +11,7 @@ use crate::fatal::Fatal;
 use crate::home::Home;
 use crate::identity::IdentityError;
 use crate::orders::{Order, Orders};
+use crate::rebuild::Peers;
 use crate::relay::Relays;
 use crate::scrub::Scrub;
 use crate::store::{MemoryShares, Store, StoreError};
@@ -24,6 +25,9 @@ pub(crate) struct Node {
     /// One permit for each stream that is being read.
     pub(crate) reads: Arc<Semaphore>,
     pub(crate) relays: Arc<Relays>,
+    pub(crate) peers: Peers,
+    /// One permit for each chunk that is being rebuilt. The elected master bounds how many wait.
+    pub(crate) rebuilds: Semaphore,
     id: NodeId,
     incarnation: IncarnationId,
     name: String,
@@ -58,6 +62,8 @@ impl Node {
             scrub,
             reads: Arc::new(Semaphore::new(shares.read_streams)),
             relays: Arc::new(relays),
+            peers: Peers::new(),
+            rebuilds: Semaphore::new(shares.rebuilds),
             id: identity.node,
             incarnation: identity.incarnation,
             name: presence.name,

@@ -2,6 +2,7 @@
 
 mod mend;
 mod pace;
+mod peers;
 mod source;
 
 use std::sync::Arc;
@@ -10,17 +11,18 @@ use bytes::Bytes;
 use cairn_codec::{CellId, Coder, Digest, Frame, Layout};
 use cairn_proto::ids::SegmentId;
 use cairn_proto::records;
-use futures_util::future::join_all;
+use futures_util::future::{join, join_all};
 use futures_util::{StreamExt, stream};
 use tokio::sync::watch;
 
 pub(crate) use pace::Pace;
+pub(crate) use peers::Peers;
 pub(crate) use source::Source;
 
 use crate::store::{Store, StoreError, Tally, Target, rebuilder};
 use source::ReadFailure;
 
-/// What is read of other chunks at once: two such pieces are in memory, one being read and one being stored.
+/// What is read of other chunks at once: two such pieces are being read, while what the one before them made is stored.
 const PIECE_BYTES: usize = 4 << 20;
 const PIECES_AT_ONCE: usize = 2;
 
@@ -100,10 +102,13 @@ impl Rebuild {
         let mut done = RebuildProgress::default();
         let pieces = stream::iter(self.pieces()).map(|piece| self.read(&coder, piece));
         let mut pieces = std::pin::pin!(pieces.buffered(PIECES_AT_ONCE));
-        while let Some(piece) = pieces.next().await {
+        let mut next = pieces.next().await;
+        while let Some(piece) = next {
             let (frames, read_bytes) = piece?;
             let cells = frames.len() as u64;
-            store.put(target, frames, || Ok(())).await?;
+            let (stored, following) = join(store.put(target, frames, || Ok(())), pieces.next()).await;
+            stored?;
+            next = following;
             done = RebuildProgress { cells: done.cells + cells, read_bytes: done.read_bytes + read_bytes };
             if progress.send(done).is_err() {
                 return Err(RebuildError::Abandoned);

@@ -6,11 +6,18 @@ use std::time::{Duration, Instant};
 /// How often a cheap probe (a file, a process) is looked at.
 const PROBE_INTERVAL: Duration = Duration::from_millis(10);
 
+/// The same for what is measured meanwhile and would be slower for being looked at.
+const SELDOM_INTERVAL: Duration = Duration::from_millis(200);
+
 /// Calls `probe` until it answers `Some`, or `deadline` has passed: then `None`.
 ///
 /// The probe runs at least once, and once more after the deadline, so that a slow probe cannot turn
 /// a condition that holds into a failure.
-pub fn within<T>(deadline: Duration, mut probe: impl FnMut() -> Option<T>) -> Option<T> {
+pub fn within<T>(deadline: Duration, probe: impl FnMut() -> Option<T>) -> Option<T> {
+    within_every(PROBE_INTERVAL, deadline, probe)
+}
+
+fn within_every<T>(interval: Duration, deadline: Duration, mut probe: impl FnMut() -> Option<T>) -> Option<T> {
     let end = Instant::now() + deadline;
     loop {
         let last = Instant::now() >= end;
@@ -20,7 +27,7 @@ pub fn within<T>(deadline: Duration, mut probe: impl FnMut() -> Option<T>) -> Op
         if last {
             return None;
         }
-        thread::sleep(PROBE_INTERVAL);
+        thread::sleep(interval);
     }
 }
 
@@ -37,6 +44,13 @@ pub fn until<T>(what: &str, deadline: Duration, probe: impl FnMut() -> Option<T>
 #[track_caller]
 pub fn until_true(what: &str, deadline: Duration, mut holds: impl FnMut() -> bool) {
     until(what, deadline, || holds().then_some(()));
+}
+
+/// Like [`until_true`], and looks seldom enough to leave the machine to what is measured.
+#[track_caller]
+pub fn until_true_at_leisure(what: &str, deadline: Duration, mut holds: impl FnMut() -> bool) {
+    let held = within_every(SELDOM_INTERVAL, deadline, || holds().then_some(()));
+    assert!(held.is_some(), "waited {deadline:?} in vain: {what}");
 }
 
 #[cfg(test)]

@@ -12,6 +12,7 @@ mod survey;
 mod tests;
 mod work;
 
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -40,10 +41,8 @@ use crate::state::{State, damaged};
 
 /// Time from one look at nodes and records to the next.
 const ROUND_INTERVAL: Duration = Duration::from_millis(500);
-/// Chunks that are rebuilt or moved at a time.
-const REBUILDINGS_LIMIT: usize = 8;
-/// Of those, segments that miss nothing: what goes missing meanwhile is not to wait for a move to end.
-const MOVES_LIMIT: usize = REBUILDINGS_LIMIT / 2;
+/// Chunks that are rebuilt or moved at a time: as many as there are nodes, within these bounds.
+const REBUILDINGS: RangeInclusive<usize> = 8..=256;
 /// Records of holes that one round looks at.
 const RECORDS_PER_ROUND: usize = 1024;
 
@@ -52,7 +51,7 @@ const RECORDS_PER_ROUND: usize = 1024;
 pub struct RepairSettings {
     /// How long a dead node may be away before its chunks are rebuilt, while enough are to spare.
     pub grace: Duration,
-    /// What all repairs together may read in a second.
+    /// What all repairs together may read in a second; 0 for as much as nodes allow themselves.
     pub bytes_per_second: u64,
     /// Which of equally spread nodes is taken first.
     pub score: Score,
@@ -121,7 +120,7 @@ impl Reconstruction {
                 }
                 Some(done) = under_way.join_next() => Self::note(done),
             }
-            while under_way.len() < REBUILDINGS_LIMIT
+            while under_way.len() < self.hands()
                 && let Some(segment) = self.take()
             {
                 under_way.spawn(Arc::clone(&self).repair(segment));
@@ -140,8 +139,15 @@ impl Reconstruction {
         Ok(())
     }
 
+    /// Chunks that are rebuilt or moved at a time.
+    fn hands(&self) -> usize {
+        self.nodes.table().len().clamp(*REBUILDINGS.start(), *REBUILDINGS.end())
+    }
+
+    /// Half of the hands at most are at segments that miss nothing: what goes missing meanwhile is not to wait for a
+    /// move to end.
     fn take(&self) -> Option<SegmentId> {
-        self.queue.lock().take(self.clock.now(), MOVES_LIMIT)
+        self.queue.lock().take(self.clock.now(), self.hands() / 2)
     }
 
     fn note(done: Result<Result<(), Failure>, tokio::task::JoinError>) {

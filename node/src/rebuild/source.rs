@@ -2,10 +2,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use cairn_codec::Frame;
-use cairn_proto::transport::{InvalidAddress, Liveness, TcpConnector, channel};
 use cairn_proto::wire::chunks_client::ChunksClient;
 use cairn_proto::wire::get_chunk_request::Version;
-use cairn_proto::{BULK_MESSAGE_LIMIT_BYTES, Refusal, WireRefusal, wire};
+use cairn_proto::{Refusal, WireRefusal, wire};
 use parking_lot::Mutex;
 use tokio::time::timeout;
 use tonic::transport::Channel;
@@ -38,11 +37,8 @@ pub(crate) struct Source {
 }
 
 impl Source {
-    /// Connects when first read from.
-    pub(crate) fn at(chunk: u8, address: &str) -> Result<Self, InvalidAddress> {
-        let client = ChunksClient::new(channel(&TcpConnector, address, Liveness::USUAL)?)
-            .max_decoding_message_size(BULK_MESSAGE_LIMIT_BYTES);
-        Ok(Self { chunk, client, failure: Mutex::default() })
+    pub(crate) fn new(chunk: u8, client: ChunksClient<Channel>) -> Self {
+        Self { chunk, client, failure: Mutex::default() }
     }
 
     pub(super) fn chunk(&self) -> usize {

@@ -96,7 +96,7 @@ impl NodeControl for ControlService {
         let request = request.into_inner();
         self.node.obey(request.order.clone()).await?;
         let in_place = request.in_place;
-        let rebuild = Rebuild::try_from(request)?;
+        let rebuild = Rebuild::ordered(request, &self.node.peers)?;
         let (answers, stream) = mpsc::channel(1);
         tokio::spawn(report(Arc::clone(&self.node), rebuild, in_place, answers));
         Ok(Response::new(ReceiverStream::new(stream)))
@@ -183,6 +183,8 @@ async fn carry_out(
     in_place: bool,
     progress: watch::Sender<RebuildProgress>,
 ) -> Result<Tally, RebuildError> {
+    // A wait that nobody listens to any more ends soon after its turn has come.
+    let _permit = node.rebuilds.acquire().await.map_err(|_| RebuildError::Abandoned)?;
     if !in_place {
         return rebuild.run(Arc::clone(&node.store), progress).await;
     }

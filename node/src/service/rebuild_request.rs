@@ -3,12 +3,11 @@ use cairn_proto::records::Segment;
 use cairn_proto::{Refusal, wire};
 
 use super::request::{chunk_index, invalid};
-use crate::rebuild::{Rebuild, Source};
+use crate::rebuild::{Peers, Rebuild, Source};
 
-impl TryFrom<wire::RebuildChunkRequest> for Rebuild {
-    type Error = Refusal;
-
-    fn try_from(request: wire::RebuildChunkRequest) -> Result<Self, Refusal> {
+impl Rebuild {
+    /// What is ordered, checked; its sources are reached by way of `peers`.
+    pub(super) fn ordered(request: wire::RebuildChunkRequest, peers: &Peers) -> Result<Self, Refusal> {
         let segment = Segment::try_from(request.segment.ok_or_else(|| invalid("segment is missing"))?)?;
         let wire::Layout { data, code, cell_size_bytes, stripe_size_bytes } = segment.layout;
         let layout = Layout::new(data, code, cell_size_bytes, stripe_size_bytes)
@@ -23,7 +22,8 @@ impl TryFrom<wire::RebuildChunkRequest> for Rebuild {
             if segment.chunks.get(usize::from(index)).is_none_or(|chunk| chunk.cells == 0) {
                 return Err(invalid(format!("chunk {index} is no source")));
             }
-            Source::at(index, &source.address).map_err(|error| invalid(error.to_string()))
+            let client = peers.at(&source.address).map_err(|error| invalid(error.to_string()))?;
+            Ok(Source::new(index, client))
         };
         let is_original = |source: &&wire::RebuildSource| source.chunk_index == request.chunk_index;
         let (original, others): (Vec<_>, Vec<_>) = request.sources.iter().partition(is_original);

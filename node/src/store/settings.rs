@@ -44,6 +44,8 @@ pub struct MemoryShares {
     pub staging_files: usize,
     /// Streams being read at once.
     pub read_streams: usize,
+    /// Chunks being rebuilt at once.
+    pub rebuilds: usize,
 }
 
 impl MemoryShares {
@@ -58,6 +60,8 @@ impl MemoryShares {
             staging_files: (memory / (12 << 20)).clamp(4, 256),
             // A stream being read holds up to three messages of 512 KiB.
             read_streams: (memory / (6 << 20)).clamp(8, 256),
+            // A chunk being rebuilt holds up to 11 MiB; they share the quarter that is left.
+            rebuilds: (memory / (48 << 20)).clamp(1, 16),
         }
     }
 

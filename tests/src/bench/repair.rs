@@ -64,7 +64,12 @@ struct HealStatus {
     rebuilt_chunks: u64,
     rebuilt_bytes: u64,
     read_bytes: u64,
-    items: Vec<serde_json::Value>,
+    items: Vec<HealItem>,
+}
+
+#[derive(Debug, Deserialize)]
+struct HealItem {
+    reason: String,
 }
 
 #[derive(Debug, Deserialize)]
@@ -106,12 +111,13 @@ fn measure_loss(cluster: &DevCluster, node: &str) -> Result<RepairFigures, Repai
     let (before, written_before) = (heal_status(cluster), written_bytes(cluster, Some(node))?);
     cluster.dev_start(node).expect_success();
     let returned = Instant::now();
-    wait::until_true("the repair has begun", HEAL_DEADLINE, || {
+    wait::until_true_at_leisure("the repair has begun", HEAL_DEADLINE, || {
         let now = heal_status(cluster);
-        !now.items.is_empty() || now.rebuilt_chunks > before.rebuilt_chunks
+        // A chunk may be under way to even nodes out.
+        now.items.iter().any(|item| item.reason == "missing") || now.rebuilt_chunks > before.rebuilt_chunks
     });
     let begun = Instant::now();
-    wait::until_true("every blob is whole", HEAL_DEADLINE, || is_whole(cluster));
+    wait::until_true_at_leisure("every blob is whole", HEAL_DEADLINE, || is_whole(cluster));
     let healed = begun.elapsed();
     let (after, written_after) = (heal_status(cluster), written_bytes(cluster, None)?);
     let made = mib(after.rebuilt_bytes - before.rebuilt_bytes);
@@ -138,9 +144,11 @@ fn heal_status(cluster: &DevCluster) -> HealStatus {
 
 fn is_whole(cluster: &DevCluster) -> bool {
     let heal = heal_status(cluster);
+    if heal.pending > 0 || heal.items.iter().any(|item| item.reason == "missing") {
+        return false;
+    }
     let status: Redundancy = cluster.run(&["status", "--json"]).expect_success().json();
-    let whole = status.redundancy.iter().all(|(spare, count)| (spare == "2") == (*count > 0));
-    whole && heal.pending == 0 && heal.items.is_empty()
+    status.redundancy.iter().all(|(spare, count)| (spare == "2") == (*count > 0))
 }
 
 /// Bytes that the processes of the nodes had written to disk so far, but for one that does not run.

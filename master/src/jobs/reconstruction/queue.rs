@@ -119,6 +119,12 @@ impl RepairQueue {
         self.waiting.values().map(|waiting| waiting.leaving_bytes).sum()
     }
 
+    /// How many of so many hands have something to do, at least one.
+    pub(super) fn busy(&self, now: Instant, hands: usize) -> usize {
+        let ready = self.waiting.values().filter(|waiting| waiting.not_before <= now).take(hands).count();
+        (self.taken.len() + ready).clamp(1, hands)
+    }
+
     /// Whether none waits.
     pub(super) fn is_empty(&self) -> bool {
         self.waiting.is_empty()
@@ -210,6 +216,19 @@ mod tests {
         queue.push(failed, &damage(0), now);
         assert_eq!((queue.take(now, 1), queue.take(now, 1)), (Some(other), None));
         assert_eq!(queue.take(later, 1), Some(failed));
+    }
+
+    #[test]
+    fn hands_are_busy_as_far_as_there_is_work_for_them_now() {
+        let (mut queue, now) = (RepairQueue::default(), Instant::now());
+        assert_eq!(queue.busy(now, 8), 1);
+        let later = now + Duration::from_secs(10);
+        queue.put_off(SegmentId::generate(), &damage(0), later);
+        for _ in 0..3 {
+            queue.push(SegmentId::generate(), &damage(1), now);
+        }
+        assert!(queue.take(now, 1).is_some());
+        assert_eq!((queue.busy(now, 8), queue.busy(later, 8), queue.busy(now, 2)), (3, 4, 2));
     }
 
     #[test]

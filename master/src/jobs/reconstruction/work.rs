@@ -10,7 +10,7 @@ use fail::fail_point;
 use rand::seq::SliceRandom;
 
 use super::planning::{Need, Rebuilding, plan_giving_up, plan_rebuilding, plan_repointing};
-use super::{Damage, REBUILDINGS_LIMIT, Reconstruction, RepairItem};
+use super::{Damage, Reconstruction, RepairItem};
 use crate::failure::Failure;
 use crate::nodes::{Member, PlaceStanding};
 use crate::scheduler::place_beside;
@@ -140,9 +140,20 @@ impl Reconstruction {
             segment: Some(wire::Segment::from(&rebuilding.segment)),
             chunk_index: narrow(rebuilding.chunk),
             sources: sources.collect(),
-            bytes_per_second: self.settings.bytes_per_second / REBUILDINGS_LIMIT as u64,
+            bytes_per_second: self.share_bytes_per_second(),
             in_place,
         }
+    }
+
+    /// What one repair may read in a second: an equal part for each that is under way or could be. The last ones are
+    /// not held to what was left for them while there were many.
+    fn share_bytes_per_second(&self) -> u64 {
+        let limit = self.settings.bytes_per_second;
+        if limit == 0 {
+            return 0;
+        }
+        let busy = self.queue.lock().busy(self.clock.now(), self.hands());
+        (limit / busy as u64).max(1)
     }
 
     /// Where the chunk itself is, if it is to be moved, and the others: at nodes near the target first, in random order
