@@ -1,6 +1,7 @@
 //! Storage nodes: what the record says of each, what its heartbeats say, and orders to it.
 
 mod admissions;
+mod beats;
 mod client;
 mod grpc_client;
 mod health;
@@ -9,6 +10,7 @@ mod intent;
 mod joining;
 mod manager;
 mod member;
+mod newcomers;
 mod orders;
 mod polling;
 mod scrubs;

@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use cairn_proto::ids::{BootId, ClusterId, IncarnationId, NodeId};
-use cairn_proto::{Refusal, records, wire};
+use cairn_proto::{Refusal, StatsVersions, records, wire};
 use parking_lot::Mutex;
 use tokio::sync::{Semaphore, watch};
 use tokio::time::Instant;
@@ -28,6 +28,7 @@ pub(crate) struct Node {
     pub(crate) peers: Peers,
     /// One permit for each chunk that is being rebuilt. The elected master bounds how many wait.
     pub(crate) rebuilds: Semaphore,
+    pub(crate) stats_versions: StatsVersions,
     id: NodeId,
     incarnation: IncarnationId,
     name: String,
@@ -64,6 +65,7 @@ impl Node {
             relays: Arc::new(relays),
             peers: Peers::new(),
             rebuilds: Semaphore::new(shares.rebuilds),
+            stats_versions: StatsVersions::default(),
             id: identity.node,
             incarnation: identity.incarnation,
             name: presence.name,

@@ -3,10 +3,12 @@
 pub mod ids;
 pub mod records;
 mod refusal;
+mod stats_versions;
 pub mod storage;
 pub mod transport;
 
 pub use refusal::{Refusal, WireRefusal};
+pub use stats_versions::StatsVersions;
 
 /// Messages and services generated from `proto/cairn/v1`. Nothing in here is checked yet.
 #[allow(missing_docs, clippy::pedantic, clippy::large_enum_variant, unreachable_pub)]

@@ -20,7 +20,7 @@ pub async fn node_stats(client: &Client) -> Option<BTreeMap<String, wire::GetSta
             record_version: 0,
         };
         let channel = Channel::from_shared(format!("http://{}", node.address)).ok()?.connect().await.ok()?;
-        let request = wire::GetStatsRequest { order: Some(order) };
+        let request = wire::GetStatsRequest { order: Some(order), known_version: 0 };
         stats.insert(node.name, NodeControlClient::new(channel).get_stats(request).await.ok()?.into_inner());
     }
     Some(stats)

@@ -45,8 +45,9 @@ impl NodeControl for FakeNodeService {
         &self,
         request: Request<wire::GetStatsRequest>,
     ) -> Result<Response<wire::GetStatsResponse>, Status> {
-        let order = order(request.into_inner().order)?;
-        self.nodes.get_stats(&self.address, order).await.map(Response::new).map_err(status)
+        let wire::GetStatsRequest { order: given, known_version } = request.into_inner();
+        let answer = self.nodes.get_stats(&self.address, order(given)?, known_version).await;
+        answer.map(Response::new).map_err(status)
     }
 
     async fn create_blob(

@@ -2,7 +2,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use cairn_proto::ids::{BootId, IncarnationId, NodeId, SegmentId, SessionId};
-use cairn_proto::{Refusal, WireRefusal, wire};
+use cairn_proto::{Refusal, StatsVersions, WireRefusal, wire};
 use parking_lot::Mutex;
 use tonic::{Status, async_trait};
 
@@ -31,6 +31,10 @@ pub(crate) struct FakeNode {
     pub(crate) damaged: BTreeMap<SegmentId, u32>,
     pub(crate) scrubs_started: usize,
     pub(crate) highest_epochs: (u64, u64),
+    stats_versions: StatsVersions,
+    /// Heartbeats answered, and those of them that left out what was known.
+    pub(crate) beats: usize,
+    pub(crate) unchanged_beats: usize,
 }
 
 /// The storage nodes of a test, by address.
@@ -63,6 +67,9 @@ impl FakeNodes {
             damaged: BTreeMap::new(),
             scrubs_started: 0,
             highest_epochs: (0, 0),
+            stats_versions: StatsVersions::default(),
+            beats: 0,
+            unchanged_beats: 0,
         };
         let info = info(address, &node);
         self.0.lock().insert(address.to_owned(), node);
@@ -165,17 +172,28 @@ fn damaged_chunk((segment, chunk_index): (&SegmentId, &u32)) -> wire::DamagedChu
 
 #[async_trait]
 impl NodeClient for FakeNodes {
-    async fn get_stats(&self, address: &str, order: wire::Order) -> Result<wire::GetStatsResponse, WireRefusal> {
-        let stats = |node: &mut FakeNode| wire::GetStatsResponse {
-            node: Some(info(address, node)),
-            sealed_chunks: node.sealed.len() as u64,
-            open_segments: 0,
-            refusing_writes: node.refusing_writes.clone(),
-            scrub: Some(wire::ScrubStatus {
-                unrepaired_chunks: node.damaged.len() as u64,
-                ..wire::ScrubStatus::default()
-            }),
-            damaged: node.damaged.iter().map(damaged_chunk).collect(),
+    async fn get_stats(
+        &self,
+        address: &str,
+        order: wire::Order,
+        known_version: u64,
+    ) -> Result<wire::GetStatsResponse, WireRefusal> {
+        let stats = |node: &mut FakeNode| {
+            let full = wire::GetStatsResponse {
+                node: Some(info(address, node)),
+                sealed_chunks: node.sealed.len() as u64,
+                refusing_writes: node.refusing_writes.clone(),
+                scrub: Some(wire::ScrubStatus {
+                    unrepaired_chunks: node.damaged.len() as u64,
+                    ..wire::ScrubStatus::default()
+                }),
+                damaged: node.damaged.iter().map(damaged_chunk).collect(),
+                ..wire::GetStatsResponse::default()
+            };
+            let answer = node.stats_versions.answer(known_version, full);
+            node.beats += 1;
+            node.unchanged_beats += usize::from(answer.unchanged);
+            answer
         };
         self.call(address, &order, stats).await
     }

@@ -154,8 +154,7 @@ impl OrphanSweep {
 
     /// The node that was begun, if it is still due, else the next.
     fn due_node(&self) -> Option<Node> {
-        let members = self.nodes.table().all().into_iter().map(|member| member.node);
-        let answering: Vec<Node> = members.filter(|node| self.nodes.answers(node.id)).collect();
+        let answering = self.nodes.answering();
         let now = self.clock.now();
         let is_begun = |node: &&Node| self.position.is_some_and(|position| position.place.node == node.id);
         let begun = answering.iter().find(is_begun).and_then(|node| self.plan.next(std::slice::from_ref(node), now));

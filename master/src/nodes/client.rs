@@ -5,8 +5,13 @@ use tonic::async_trait;
 /// Calls to storage nodes. Deadlines are the caller's.
 #[async_trait]
 pub trait NodeClient: Send + Sync {
-    /// Devices, boot and health of a node.
-    async fn get_stats(&self, address: &str, order: wire::Order) -> Result<wire::GetStatsResponse, WireRefusal>;
+    /// Devices, boot and health of a node, without what this version of them says.
+    async fn get_stats(
+        &self,
+        address: &str,
+        order: wire::Order,
+        known_version: u64,
+    ) -> Result<wire::GetStatsResponse, WireRefusal>;
 
     /// Lets a session write there; answers for which life of the process.
     async fn admit(&self, address: &str, order: wire::Order, session: SessionId) -> Result<BootId, WireRefusal>;

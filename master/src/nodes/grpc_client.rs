@@ -52,8 +52,13 @@ impl GrpcNodeClient {
 
 #[async_trait]
 impl NodeClient for GrpcNodeClient {
-    async fn get_stats(&self, address: &str, order: wire::Order) -> Result<wire::GetStatsResponse, WireRefusal> {
-        let request = wire::GetStatsRequest { order: Some(order) };
+    async fn get_stats(
+        &self,
+        address: &str,
+        order: wire::Order,
+        known_version: u64,
+    ) -> Result<wire::GetStatsResponse, WireRefusal> {
+        let request = wire::GetStatsRequest { order: Some(order), known_version };
         Ok(self.at(address)?.get_stats(request).await?.into_inner())
     }
 

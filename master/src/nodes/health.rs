@@ -42,6 +42,8 @@ pub struct Stats {
     pub scrub: wire::ScrubStatus,
     /// Some of its chunks that have missing or corrupt cells.
     pub flaws: Arc<[Flaw]>,
+    /// By which the node names what it said of devices, writes and damage; 0 once that is not all here any more.
+    pub version: u64,
 }
 
 /// A chunk of which its node says that cells are missing or corrupt.
@@ -72,6 +74,21 @@ impl Health {
         self.stats = Some(stats);
     }
 
+    /// It answered that nothing of what it once said under this version has changed. Nothing is heard if that is not
+    /// what is known of it any more.
+    pub fn heard_unchanged(&mut self, now: Instant, version: u64, sealed_chunks: u64, scrub: wire::ScrubStatus) {
+        if let Some(stats) = self.stats.as_mut().filter(|stats| stats.version == version) {
+            (stats.sealed_chunks, stats.scrub) = (sealed_chunks, scrub);
+            self.last_heard = now;
+            self.failing = false;
+        }
+    }
+
+    /// By what it names all that is known of it; 0 if it has to say everything.
+    pub fn known_version(&self) -> u64 {
+        self.stats.as_ref().map_or(0, |stats| stats.version)
+    }
+
     /// It did not answer, or not in time.
     pub fn missed(&mut self) {
         self.failing = true;
@@ -80,6 +97,17 @@ impl Health {
     /// It announced that it stops.
     pub fn leaves(&mut self) {
         self.leaving = true;
+    }
+
+    /// Whether it has not answered yet, and is not late: what is recorded of it counts as long as nothing worse is known.
+    pub fn is_awaited(&self, recorded: NodeState, now: Instant, timing: &NodeTiming) -> bool {
+        let patience = if recorded == NodeState::Dead { timing.dead } else { timing.suspect };
+        self.stats.is_none() && !self.leaving && self.silence(now) < patience
+    }
+
+    /// Whether it announced that it stops.
+    pub fn is_leaving(&self) -> bool {
+        self.leaving
     }
 
     /// What it last said of itself.
@@ -91,6 +119,7 @@ impl Health {
     pub fn mended(&mut self, segment: SegmentId) {
         if let Some(stats) = &mut self.stats {
             stats.flaws = stats.flaws.iter().copied().filter(|flaw| flaw.segment != segment).collect();
+            stats.version = 0;
         }
     }
 
@@ -135,6 +164,7 @@ impl Health {
 #[cfg(test)]
 mod tests {
     use super::{Health, NodeTiming, Stats};
+    use cairn_proto::ids::SegmentId;
     use cairn_proto::wire::{self, NodeState};
     use std::sync::Arc;
     use std::time::Duration;
@@ -148,7 +178,8 @@ mod tests {
 
     fn stats(refusing_writes: &str) -> Stats {
         let (scrub, flaws) = (wire::ScrubStatus::default(), Arc::default());
-        Stats { devices: Vec::new(), refusing_writes: refusing_writes.to_owned(), sealed_chunks: 0, scrub, flaws }
+        let refusing_writes = refusing_writes.to_owned();
+        Stats { devices: Vec::new(), refusing_writes, sealed_chunks: 0, scrub, flaws, version: 5 }
     }
 
     #[test]
@@ -165,6 +196,20 @@ mod tests {
         );
         health.heard(start + Duration::from_secs(9), stats(""));
         assert_eq!(state(&health, 10), NodeState::Active);
+    }
+
+    #[test]
+    fn a_node_that_has_nothing_new_to_say_is_heard_as_long_as_what_it_said_is_known() {
+        let start = Instant::now();
+        let mut health = Health::new(start);
+        let (later, scrub) = (start + Duration::from_secs(3), wire::ScrubStatus::default);
+        health.heard_unchanged(later, 5, 1, scrub());
+        assert_eq!((health.stats(), health.silence(later)), (None, Duration::from_secs(3)));
+        health.heard(start, stats("full"));
+        health.heard_unchanged(later, health.known_version(), 7, scrub());
+        assert_eq!((health.stats().unwrap().sealed_chunks, health.silence(later)), (7, Duration::ZERO));
+        health.mended(SegmentId::generate());
+        assert_eq!(health.known_version(), 0, "what was said last is not all there any more");
     }
 
     #[test]

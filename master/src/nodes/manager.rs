@@ -5,9 +5,10 @@ use cairn_proto::ids::{BootId, ClusterId, NodeId, SessionId};
 use cairn_proto::records::Node;
 use cairn_proto::wire::NodeState;
 use cairn_proto::{Refusal, wire};
-use tokio::sync::{Mutex, Notify, watch};
+use tokio::sync::{Mutex, watch};
 
 use super::health::NodeTiming;
+use super::newcomers::Newcomers;
 use super::{Admissions, Intent, JoinDecision, Member, NodeTable, OrderError, Orders, decide_join};
 use crate::clock::Clock;
 use crate::failure::Failure;
@@ -33,8 +34,8 @@ pub struct Nodes {
     pub(super) orders: Orders,
     pub(super) table: NodeTable,
     pub(super) first_round_done: watch::Sender<bool>,
-    /// Asks for a heartbeat before its time.
-    pub(super) poke: Notify,
+    /// To be asked before their time.
+    pub(super) newcomers: Newcomers,
     pub(super) transactions: Arc<TransactionTable>,
     admissions: Admissions,
     /// Held while a node's record is changed.
@@ -53,8 +54,8 @@ impl Nodes {
     ) -> Self {
         let table = NodeTable::new(found, clock.now(), clock.unix_ms());
         let first_round_done = watch::Sender::new(false);
-        let (poke, writing, admissions) = (Notify::new(), Mutex::new(()), Admissions::default());
-        Self { ledger, clock, timing, orders, table, first_round_done, poke, transactions, admissions, writing }
+        let (newcomers, writing, admissions) = (Newcomers::default(), Mutex::new(()), Admissions::default());
+        Self { ledger, clock, timing, orders, table, first_round_done, newcomers, transactions, admissions, writing }
     }
 
     /// The registered nodes.
@@ -78,7 +79,7 @@ impl Nodes {
         let id = NodeId::from_wire(&joining.id).map_err(Refusal::from)?;
         loop {
             let recorded = self.recorded(id)?;
-            if recorded.is_none() && self.registered().count() >= NODES_LIMIT {
+            if recorded.is_none() && self.registered().len() >= NODES_LIMIT {
                 let why = format!("{NODES_LIMIT} nodes are registered, which is the limit");
                 return Err(Refusal::NotReady { why }.into());
             }
@@ -99,15 +100,16 @@ impl Nodes {
     }
 
     fn joined(&self, node: Node) -> ClusterId {
+        let id = node.id;
         self.table.join(node, self.clock.now(), self.clock.unix_ms());
-        self.poke.notify_one();
+        self.newcomers.add(id);
         self.orders.cluster()
     }
 
     /// Refuses when the same node answers at the address in its record: its data was copied.
     async fn refuse_if_alive(&self, recorded: Option<&Node>, joining: &Node) -> Result<(), Failure> {
         let Some(recorded) = recorded else { return Ok(()) };
-        let Ok(answer) = self.orders.get_stats(recorded, PROBE_DEADLINE).await else { return Ok(()) };
+        let Ok(answer) = self.orders.get_stats(recorded, 0, PROBE_DEADLINE).await else { return Ok(()) };
         let found = answer.node.unwrap_or_default();
         if found.id == recorded.id.as_bytes().as_slice() && found.boot != joining.boot.as_bytes().as_slice() {
             let why = format!("node {} is alive at {}; data copied?", recorded.id, recorded.address);
@@ -136,7 +138,7 @@ impl Nodes {
             let Some(member) = self.table.get(id) else { return Ok(()) };
             let recorded = self.recorded(id)?;
             let Some(before) = recorded.as_ref() else { return Ok(()) };
-            let state = member.state(self.clock.now(), &self.timing);
+            let state = member.recordable_state(self.clock.now(), &self.timing);
             if before.record.state == state {
                 self.table.update(id, |member| member.node.state = state);
                 return Ok(());
@@ -151,8 +153,12 @@ impl Nodes {
     }
 
     /// Every node but the removed.
-    fn registered(&self) -> impl Iterator<Item = Member> {
-        self.table.all().into_iter().filter(|member| member.node.intended_state != NodeState::Removed)
+    fn registered(&self) -> Vec<NodeId> {
+        self.pick_registered(|member| member.node.id)
+    }
+
+    fn pick_registered<T, C: FromIterator<T>>(&self, mut pick: impl FnMut(&Member) -> T) -> C {
+        self.table.pick(|member| (member.node.intended_state != NodeState::Removed).then(|| pick(member)))
     }
 
     pub(super) fn recorded(&self, id: NodeId) -> Result<Option<Stored<Node>>, Failure> {
@@ -176,13 +182,14 @@ impl Nodes {
     pub fn candidates(&self) -> (Vec<Candidate>, Vec<String>) {
         let now = self.clock.now();
         let (mut candidates, mut missing) = (Vec::new(), Vec::new());
-        for member in self.registered() {
+        let sort = |member: &Member| {
             let reserved = self.transactions.reserved_bytes(member.node.id);
             match member.candidate(reserved, now, &self.timing) {
                 Ok(candidate) => candidates.push(candidate),
                 Err(why) => missing.push(format!("{} ({why})", member.node.name)),
             }
-        }
+        };
+        self.pick_registered::<(), ()>(sort);
         (candidates, missing)
     }
 
@@ -199,7 +206,8 @@ impl Nodes {
 
     /// Every node but the removed, as clients and people see it.
     pub fn infos(&self) -> Vec<wire::NodeInfo> {
-        self.registered().filter_map(|member| self.info(member.node.id)).collect()
+        let now = self.clock.now();
+        self.pick_registered(|member| member.info(self.transactions.reserved_bytes(member.node.id), now, &self.timing))
     }
 
     /// Every registered node and what it is now.
@@ -215,20 +223,24 @@ impl Nodes {
     /// Room for the chunks of new segments: on each node that takes them, what is free and the limit.
     pub fn rooms(&self) -> (Vec<u64>, Vec<u64>) {
         let free = self.candidates().0.iter().map(|candidate| candidate.free_bytes).collect();
-        (free, self.registered().map(|member| member.room().0).collect())
+        (free, self.pick_registered(|member| member.room().0))
     }
 
     /// Whether orders may be sent to a node now.
     pub fn answers(&self, id: NodeId) -> bool {
-        self.table.get(id).is_some_and(|member| {
-            let state = member.state(self.clock.now(), &self.timing);
-            !matches!(state, NodeState::Suspect | NodeState::Dead | NodeState::Removed)
-        })
+        let state = self.table.look(id, |member| member.state(self.clock.now(), &self.timing));
+        state.is_some_and(can_be_ordered)
+    }
+
+    /// Every node that orders may be sent to now.
+    pub fn answering(&self) -> Vec<Node> {
+        let (members, now) = (self.table(), self.clock.now());
+        members.pick(|member| can_be_ordered(member.state(now, &self.timing)).then(|| member.node.clone()))
     }
 
     /// Whether a node is registered and not removed.
     pub fn is_registered(&self, id: NodeId) -> bool {
-        self.table.get(id).is_some_and(|member| member.node.intended_state != NodeState::Removed)
+        self.table.look(id, |member| member.node.intended_state != NodeState::Removed).unwrap_or(false)
     }
 
     /// Lets a session write on a node, unless it may already; answers for which life of its process. A node that
@@ -261,4 +273,8 @@ impl Nodes {
             tracing::warn!("nodes have not been heard yet since the election");
         }
     }
+}
+
+fn can_be_ordered(state: NodeState) -> bool {
+    !matches!(state, NodeState::Suspect | NodeState::Dead | NodeState::Removed)
 }

@@ -34,6 +34,12 @@ impl Member {
         self.health.state(self.intended(now), now, timing)
     }
 
+    /// What its record is to say: as before while this master has still to hear of it for the first time, or for the
+    /// first time in its new life.
+    pub fn recordable_state(&self, now: Instant, timing: &NodeTiming) -> NodeState {
+        if self.health.is_awaited(self.node.state, now, timing) { self.node.state } else { self.state(now, timing) }
+    }
+
     /// What it is to be now: a maintenance that is over binds nobody, although its record still stands.
     pub fn intended(&self, now: Instant) -> NodeState {
         if self.maintenance_is_over(now) { NodeState::Active } else { self.node.intended_state }

@@ -65,9 +65,14 @@ impl Orders {
         wire::Order { record_version, ..self.order(node) }
     }
 
-    /// Devices, boot and health of a node.
-    pub async fn get_stats(&self, node: &Node, deadline: Duration) -> Result<wire::GetStatsResponse, OrderError> {
-        within(deadline, self.client.get_stats(&node.address, self.order(node))).await
+    /// Devices, boot and health of a node, without what this version of them says.
+    pub async fn get_stats(
+        &self,
+        node: &Node,
+        known_version: u64,
+        deadline: Duration,
+    ) -> Result<wire::GetStatsResponse, OrderError> {
+        within(deadline, self.client.get_stats(&node.address, self.order(node), known_version)).await
     }
 
     /// Lets a session write on a node; answers for which life of its process.

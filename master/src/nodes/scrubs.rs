@@ -1,3 +1,4 @@
+use std::sync::Arc;
 use std::time::Duration;
 
 use cairn_proto::ids::{NodeId, SegmentId};
@@ -14,10 +15,12 @@ impl Nodes {
     pub fn flaws(&self) -> Vec<(ChunkPlace, Flaw)> {
         let of = |member: &Member| {
             let place = member.place();
-            let flaws = member.health.stats().map(|stats| stats.flaws.to_vec()).unwrap_or_default();
-            flaws.into_iter().map(move |flaw| (place, flaw))
+            let flaws =
+                member.health.stats().map(|stats| Arc::clone(&stats.flaws)).filter(|flaws| !flaws.is_empty())?;
+            Some((place, flaws))
         };
-        self.table.all().iter().flat_map(of).collect()
+        let damaged: Vec<(ChunkPlace, Arc<[Flaw]>)> = self.table.pick(of);
+        damaged.iter().flat_map(|(place, flaws)| flaws.iter().map(move |flaw| (*place, *flaw))).collect()
     }
 
     /// A damaged chunk was put right at its node.

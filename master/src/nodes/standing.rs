@@ -3,7 +3,7 @@ use std::time::Duration;
 use cairn_proto::records::ChunkPlace;
 use cairn_proto::wire::NodeState;
 
-use super::Nodes;
+use super::{Member, Nodes};
 
 /// What has become of a place where a chunk lies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -31,8 +31,18 @@ impl Nodes {
     /// What has become of a place, when a dead node may be away for `grace`. Nobody waits for a node that was to be
     /// emptied, and a maintenance stands for the grace as long as it lasts.
     pub fn standing(&self, place: ChunkPlace, grace: Duration) -> PlaceStanding {
-        let current = |member: &super::Member| member.node.incarnation == place.incarnation;
-        let Some(member) = self.table.get(place.node).filter(current) else { return PlaceStanding::Gone };
+        let standing = |member: &Member| {
+            if member.node.incarnation == place.incarnation {
+                self.standing_of(member, grace)
+            } else {
+                PlaceStanding::Gone
+            }
+        };
+        self.table.look(place.node, standing).unwrap_or(PlaceStanding::Gone)
+    }
+
+    /// The standing of what lies on a node now.
+    fn standing_of(&self, member: &Member, grace: Duration) -> PlaceStanding {
         let now = self.clock.now();
         match member.state(now, &self.timing) {
             NodeState::Removed => PlaceStanding::Gone,
@@ -47,7 +57,6 @@ impl Nodes {
 
     /// The standing of every registered node's data, in one order: whoever sees it change looks at what lies there.
     pub fn standings(&self, grace: Duration) -> Vec<(ChunkPlace, PlaceStanding)> {
-        let places = self.table.all().into_iter().map(|member| member.place());
-        places.map(|place| (place, self.standing(place, grace))).collect()
+        self.table.pick(|member| Some((member.place(), self.standing_of(member, grace))))
     }
 }

@@ -46,9 +46,19 @@ impl NodeTable {
         self.0.lock().get(&id).cloned()
     }
 
+    /// What a look at a registered node shows.
+    pub fn look<T>(&self, id: NodeId, look: impl FnOnce(&Member) -> T) -> Option<T> {
+        self.0.lock().get(&id).map(look)
+    }
+
     /// Every registered node.
     pub fn all(&self) -> Vec<Member> {
         self.0.lock().values().cloned().collect()
+    }
+
+    /// What is picked of the registered nodes, by a look at each: no node is copied. To be short, for others wait.
+    pub fn pick<T, C: FromIterator<T>>(&self, pick: impl FnMut(&Member) -> Option<T>) -> C {
+        self.0.lock().values().filter_map(pick).collect()
     }
 
     /// Changes what is known of a node.

@@ -153,3 +153,52 @@ async fn a_stuck_node_holds_up_no_other() {
     while tasks.join_next().await.is_some() {}
     assert_eq!(Arc::strong_count(&world.tenure), 1);
 }
+
+#[tokio::test(start_paused = true)]
+async fn an_election_writes_nothing_of_nodes_that_are_as_they_were() {
+    let world = World::new(3).await;
+    world.nodes.with(2, |node| node.up = false);
+    tokio::time::advance(Duration::from_secs(6)).await;
+    world.hear_nodes().await;
+    let before = [1, 2, 3].map(|number| recorded(&world, number));
+    assert_eq!(before.map(|(state, _)| state), [NodeState::Active, NodeState::Dead, NodeState::Active]);
+    let world = world.elect_again().await;
+    for _ in 0..2 {
+        tokio::time::advance(Duration::from_secs(3)).await;
+        world.hear_nodes().await;
+    }
+    assert_eq!([1, 2, 3].map(|number| recorded(&world, number)), before);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_node_says_only_once_what_stays_the_same() {
+    let world = World::new(1).await;
+    world.hear_nodes().await;
+    world.hear_nodes().await;
+    let beats = || world.nodes.with(1, |node| (node.beats, node.unchanged_beats));
+    assert_eq!(beats(), (3, 2));
+    world.nodes.with(1, |node| node.refusing_writes = "full".to_owned());
+    world.hear_nodes().await;
+    assert_eq!(beats(), (4, 2));
+    assert_eq!(world.tenure.nodes().candidates().1, ["node-1 (full)"]);
+    let world = world.elect_again().await;
+    assert_eq!(world.nodes.with(1, |node| node.unchanged_beats), 2, "the next master knows nothing yet");
+    assert_eq!(world.tenure.nodes().candidates().1, ["node-1 (full)"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_node_that_joins_has_no_other_asked() {
+    let world = World::new(2).await.elect_again_unheard();
+    let stop = CancellationToken::new();
+    let _tasks = world.tenure.start(&stop);
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    let beats = |number| world.nodes.with(number, |node| node.beats);
+    let before = [1, 2].map(beats);
+    for _ in 0..20 {
+        world.tenure.nodes().join(None, world.nodes.info(1)).await.unwrap();
+        tokio::time::sleep(Duration::from_millis(15)).await;
+    }
+    assert!(beats(1) >= before[0] + 15, "it is asked each time");
+    assert!(beats(2) <= before[1] + 1, "300 ms are less than an interval");
+    stop.cancel();
+}

@@ -39,15 +39,18 @@ impl NodeControl for ControlService {
         request: Request<wire::GetStatsRequest>,
     ) -> Result<Response<wire::GetStatsResponse>, Status> {
         let node = &self.node;
-        node.answer(request.into_inner().order).await?;
-        Ok(Response::new(wire::GetStatsResponse {
+        let request = request.into_inner();
+        node.answer(request.order).await?;
+        let full = wire::GetStatsResponse {
             node: Some(node.info().map_err(Refusal::from)?),
             sealed_chunks: node.store.sealed_chunks(),
             open_segments: node.store.open_segments() as u64,
             scrub: Some(node.scrub.status()),
             damaged: node.scrub.damaged(),
             refusing_writes: node.fatal.cause().or_else(|| node.store.refuses_writes()).unwrap_or_default(),
-        }))
+            ..wire::GetStatsResponse::default()
+        };
+        Ok(Response::new(node.stats_versions.answer(request.known_version, full)))
     }
 
     async fn create_blob(

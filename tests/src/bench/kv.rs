@@ -8,7 +8,7 @@ mod etcd_client;
 mod etcd_members;
 mod load;
 mod measurement;
-mod processor_time;
+pub(super) mod processor_time;
 mod report;
 mod service_client;
 mod tokens;

@@ -6,9 +6,11 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use cairn_tests::bench::{Amount, ComparisonOptions, DropPageCache, Figure, WorkError, compare, work};
+use cairn_tests::bench::{HeartbeatsError, HeartbeatsFigures, HeartbeatsOptions, measure_heartbeats};
 use cairn_tests::bench::{KeysError, KeysFigures, KeysOptions, measure_keys};
 use cairn_tests::bench::{KvError, KvOptions, Measurement, compare_kv};
 use cairn_tests::bench::{RepairError, RepairFigures, RepairOptions, measure_repairs};
+use cairn_tests::bench::{SimulationError, simulate_nodes};
 use cairn_tests::bench::{TablesError, TablesOptions, measure_tables};
 use cairn_tests::binary::profile_directory;
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -62,6 +64,18 @@ enum Command {
     },
     /// The rebuilding of what nodes lose
     Repair(RepairArguments),
+    /// The heartbeats of very many nodes
+    Heartbeats(HeartbeatsArguments),
+    /// What the heartbeats are measured with
+    #[command(hide = true)]
+    SimulatedNodes {
+        /// So many
+        #[arg(long)]
+        nodes: u32,
+        /// Which they join
+        #[arg(long)]
+        master: String,
+    },
     /// The store of a node with very many tables
     Tables {
         /// Tables, each of one small chunk
@@ -79,6 +93,19 @@ struct RepairArguments {
     #[arg(long, default_value_t = 1000)]
     small_files: u32,
     /// Folder for bench-repair.md and bench-repair.json [default: `bench` beside this program]
+    #[arg(long)]
+    output: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+struct HeartbeatsArguments {
+    /// Numbers of nodes
+    #[arg(long, value_delimiter = ',', default_values_t = [10, 100, 1000])]
+    nodes: Vec<u32>,
+    /// Measured seconds of each
+    #[arg(long, default_value_t = 10)]
+    seconds: u64,
+    /// Folder for bench-heartbeats.md and bench-heartbeats.json [default: `bench` beside this program]
     #[arg(long)]
     output: Option<PathBuf>,
 }
@@ -139,6 +166,10 @@ enum BenchError {
     #[error(transparent)]
     Repair(#[from] RepairError),
     #[error(transparent)]
+    Heartbeats(#[from] HeartbeatsError),
+    #[error(transparent)]
+    Simulation(#[from] SimulationError),
+    #[error(transparent)]
     Tables(#[from] TablesError),
     #[error("cannot write the output: {0}")]
     Output(#[from] io::Error),
@@ -159,6 +190,8 @@ fn main() -> ExitCode {
         }
         Command::Kv(arguments) => key_values(arguments),
         Command::Repair(arguments) => repairs(arguments),
+        Command::Heartbeats(arguments) => heartbeats(arguments),
+        Command::SimulatedNodes { nodes, master } => simulate_nodes(nodes, &master).map_err(BenchError::from),
         Command::Tables { tables } => many_tables(TablesOptions { tables }),
         Command::Keys { keys, output } => {
             many_keys(&KeysOptions { keys }, &output.unwrap_or_else(|| profile_directory().join("bench")))
@@ -225,11 +258,30 @@ fn repairs(arguments: RepairArguments) -> Result<(), BenchError> {
     Ok(())
 }
 
+fn heartbeats(arguments: HeartbeatsArguments) -> Result<(), BenchError> {
+    let HeartbeatsArguments { nodes, seconds, output } = arguments;
+    let options = HeartbeatsOptions { nodes, measured: Duration::from_secs(seconds) };
+    let report = measure_heartbeats(&options, &mut show_heartbeats)?;
+    let output = output.unwrap_or_else(|| profile_directory().join("bench"));
+    report.write(&output)?;
+    writeln!(io::stdout(), "\n{}\nwritten to {}", report.markdown(), output.display())?;
+    Ok(())
+}
+
 fn many_tables(options: TablesOptions) -> Result<(), BenchError> {
     let figures = measure_tables(options)?;
     let document = serde_json::to_string_pretty(&figures).map_err(io::Error::from)?;
     writeln!(io::stdout(), "{document}")?;
     Ok(())
+}
+
+fn show_heartbeats(figures: &HeartbeatsFigures) {
+    let HeartbeatsFigures { nodes, processor_us_a_beat, bytes_a_beat, kib_a_node, .. } = figures;
+    let line = writeln!(
+        io::stdout(),
+        "{nodes:5} nodes: {processor_us_a_beat:.0} us and {bytes_a_beat:.0} bytes each, {kib_a_node:.0} KiB a node"
+    );
+    line.expect("standard output is open");
 }
 
 fn show_repair(figures: &RepairFigures) {

@@ -175,7 +175,7 @@ impl TestNode {
     }
 
     pub(crate) async fn stats(&mut self) -> Result<wire::GetStatsResponse, Status> {
-        let request = wire::GetStatsRequest { order: Some(self.order()) };
+        let request = wire::GetStatsRequest { order: Some(self.order()), known_version: 0 };
         self.control.get_stats(request).await.map(Response::into_inner)
     }
 

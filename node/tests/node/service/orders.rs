@@ -42,7 +42,7 @@ async fn orders_for_another_cluster_or_another_life_are_refused() {
     let delete = wire::DeleteBlobRequest { order: Some(other_life), segments: Vec::new() };
     let status = node.control.delete_blob(delete).await.unwrap_err();
     assert!(is(&status, "WRONG_INCARNATION"), "{status}");
-    let status = node.control.get_stats(wire::GetStatsRequest { order: None }).await.unwrap_err();
+    let status = node.control.get_stats(wire::GetStatsRequest::default()).await.unwrap_err();
     assert!(is(&status, "INVALID_REQUEST"), "{status}");
     node.stop().await.unwrap();
 }
