@@ -13,6 +13,7 @@ mod fsck;
 mod get;
 mod get_target;
 mod heal;
+mod heal_start;
 mod heal_status;
 mod kv;
 mod log_tail;

@@ -220,6 +220,12 @@ impl Client {
             .await
     }
 
+    /// Has all that is missing looked for and rebuilt at once.
+    pub async fn start_healing(&self) -> Result<wire::StartHealingResponse, ClientError> {
+        let request = wire::StartHealingRequest {};
+        self.connection.overview("start repairs", |mut master| async move { master.start_healing(request).await }).await
+    }
+
     /// How each node verifies what it keeps.
     pub async fn scrub_status(&self) -> Result<wire::GetScrubStatusResponse, ClientError> {
         let request = wire::GetScrubStatusRequest {};

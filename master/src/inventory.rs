@@ -6,4 +6,4 @@ mod listing;
 
 pub use claim::{Claim, claim_on};
 pub use listed_chunk::ListedChunk;
-pub use listing::{ListError, ListedPage, list_page};
+pub use listing::{ListError, ListedPage, list_page, list_range};

@@ -220,9 +220,19 @@ impl Tenure {
             self.ledger.clone(),
             Arc::clone(&self.clock),
             Arc::clone(&self.nodes),
+            Arc::clone(&self.reconstruction),
             self.settings.orphan_sweep_period,
             Arc::clone(&self.sweep_wanted),
         )
+    }
+
+    /// Looks at once for all that is missing, in records and on nodes, and rebuilds it without waiting for what was put
+    /// off. Answers what is missing by the records; what nodes lack is found page by page after that.
+    pub async fn start_healing(&self) -> Result<wire::StartHealingResponse, Failure> {
+        self.reconstruction.start_now().await?;
+        self.sweep_wanted.notify_one();
+        let found = self.reconstruction.report();
+        Ok(wire::StartHealingResponse { pending: found.pending, pending_bytes: found.pending_bytes })
     }
 
     /// Compares records with what nodes keep.

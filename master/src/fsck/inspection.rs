@@ -123,7 +123,7 @@ impl Inspection {
             check_all(&view, keys::BLOBS, check_blobs, reporter, |progress, blobs| progress.blobs += blobs).await?;
         tell_unnamed(&view, elsewhere, reporter).await?;
         let standing = |place| nodes.standing(place, *repair_grace);
-        let pass = SegmentPass::new(ledger, Arc::clone(&view), standing, Inventories::begin(nodes));
+        let pass = SegmentPass::new(ledger, reconstruction, Arc::clone(&view), standing, Inventories::begin(nodes));
         let silent = pass.run(reporter).await?;
         count_waiting(&view, &silent, reporter).await?;
         reporter.progress.pending_repairs = reconstruction.pending() as u64;

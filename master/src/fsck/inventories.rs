@@ -4,7 +4,7 @@ use cairn_proto::wire::NodeState;
 use futures_util::future::join_all;
 
 use super::paged_list::{OfSegment, PagedList};
-use crate::inventory::{ListedChunk, list_page};
+use crate::inventory::{ListedChunk, list_page, list_range};
 use crate::nodes::{Nodes, Orders};
 
 /// Chunks of one page of one node: as much is in memory for each node.
@@ -75,18 +75,7 @@ impl Inventories {
 
     /// What a node lists now of segments from `first` to `last`. `None`: it does not answer.
     pub(super) async fn list_again(&self, node: &Node, first: SegmentId, last: SegmentId) -> Option<Vec<ListedChunk>> {
-        let mut listed = Vec::new();
-        let mut after = before(first);
-        loop {
-            let page = list_page(&self.orders, node, after, CHUNKS_PER_PAGE).await.ok()?;
-            let wanted = page.chunks.iter().take_while(|chunk| chunk.segment <= last).count();
-            let is_end = wanted < page.chunks.len() || page.continue_after.is_none_or(|after| after >= last);
-            listed.extend_from_slice(&page.chunks[..wanted]);
-            if is_end {
-                return Some(listed);
-            }
-            after = page.continue_after;
-        }
+        list_range(&self.orders, node, before(first), Some(last), CHUNKS_PER_PAGE).await.ok()
     }
 }
 

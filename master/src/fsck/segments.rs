@@ -15,9 +15,10 @@ use super::reporter::Reporter;
 use super::uses::Uses;
 use crate::failure::StateError;
 use crate::inventory::{ListedChunk, claim_on};
+use crate::jobs::Reconstruction;
 use crate::keys;
 use crate::ledger::Ledger;
-use crate::nodes::PlaceStanding;
+use crate::nodes::{Flaw, PlaceStanding};
 use crate::state::{State, decode_segment};
 use crate::store::View;
 
@@ -31,6 +32,7 @@ const HELD_LIMIT: usize = 16_384;
 /// Compares every segment with what its nodes list, both in id order, and with the blobs that name it.
 pub(super) struct SegmentPass<'a> {
     ledger: &'a Ledger,
+    reconstruction: &'a Reconstruction,
     view: Arc<dyn View>,
     standing: Box<dyn Fn(ChunkPlace) -> PlaceStanding + Send + Sync + 'a>,
     inventories: Inventories,
@@ -53,12 +55,14 @@ type ListedAgain = HashMap<ChunkPlace, HashMap<SegmentId, ListedChunk>>;
 impl<'a> SegmentPass<'a> {
     pub(super) fn new(
         ledger: &'a Ledger,
+        reconstruction: &'a Reconstruction,
         view: Arc<dyn View>,
         standing: impl Fn(ChunkPlace) -> PlaceStanding + Send + Sync + 'a,
         inventories: Inventories,
     ) -> Self {
         Self {
             ledger,
+            reconstruction,
             view,
             standing: Box::new(standing),
             inventories,
@@ -182,11 +186,22 @@ impl<'a> SegmentPass<'a> {
         let standing = suspicion.place.map(|place| (self.standing)(place));
         let claim = suspicion.place.zip(again).map(|(place, chunk)| claim_on(state, place, chunk)).transpose()?;
         let confirmed = confirm(suspicion, segment.as_ref(), again, standing, claim);
+        self.have_made(suspicion, confirmed.as_ref().map(|(kind, _)| *kind), standing);
         Ok(confirmed.map(|(kind, detail)| Problem {
             chunk: suspicion.chunk.or_else(|| again.map(|listed| listed.chunk_index as usize)),
             node: suspicion.place.map(|place| self.name(place)),
             ..Problem::of_segment(kind, suspicion.segment, detail)
         }))
+    }
+
+    /// A chunk that its node does not have is made there again.
+    fn have_made(&self, suspicion: &Suspicion, kind: Option<FsckProblemKind>, standing: Option<PlaceStanding>) {
+        if kind == Some(FsckProblemKind::MissingChunk)
+            && standing.is_some_and(PlaceStanding::is_readable)
+            && let (Some(place), Some(chunk)) = (suspicion.place, suspicion.chunk)
+        {
+            self.reconstruction.note_absent(place, Flaw { segment: suspicion.segment, chunk });
+        }
     }
 
     fn name(&self, place: ChunkPlace) -> String {

@@ -104,6 +104,8 @@ async fn chunks_that_are_missing_different_or_named_by_nothing_are_told_with_the
         (FsckProblemKind::Orphan.into(), String::new(), Some(0), "node-5".to_owned()),
     ]);
     assert_eq!(told, expected);
+    world.tenure.reconstruction().round().await.unwrap();
+    assert!(!kinds(&look(&world).await.0).contains(&FsckProblemKind::MissingChunk), "what was told is made again");
 }
 
 #[tokio::test(start_paused = true)]

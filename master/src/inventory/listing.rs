@@ -48,3 +48,24 @@ pub async fn list_page(
     }
     Ok(ListedPage { continue_after: last.filter(|_| page.more), chunks })
 }
+
+/// Lists all that a node keeps of segments after `start_after`, up to `through` if that is named, in pages of `limit`.
+pub async fn list_range(
+    orders: &Orders,
+    node: &Node,
+    start_after: Option<SegmentId>,
+    through: Option<SegmentId>,
+    limit: u32,
+) -> Result<Vec<ListedChunk>, ListError> {
+    let is_wanted = |chunk: &ListedChunk| through.is_none_or(|last| chunk.segment <= last);
+    let (mut listed, mut after) = (Vec::new(), start_after);
+    loop {
+        let page = list_page(orders, node, after, limit).await?;
+        let wanted = page.chunks.iter().filter(|chunk| is_wanted(chunk)).count();
+        listed.extend_from_slice(&page.chunks[..wanted]);
+        after = page.continue_after;
+        if wanted < page.chunks.len() || after.is_none() || (after >= through && through.is_some()) {
+            return Ok(listed);
+        }
+    }
+}

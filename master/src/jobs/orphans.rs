@@ -1,7 +1,9 @@
-//! Deletes chunks that nodes keep and nothing names: the orphan sweep. It rests on no clock. A node lists first; what is
+//! Deletes chunks that nodes keep and nothing names, and has those made that they do not keep although records name them:
+//! the orphan sweep. It rests on no clock. A node lists first; what is
 //! then named by nothing, in a state that was opened after the list ended, is garbage, and the command that says so applies
 //! only if all that was read is still so.
 
+mod absentees;
 #[cfg(test)]
 mod model;
 mod sweep_plan;
@@ -21,6 +23,7 @@ use tokio_util::sync::CancellationToken;
 
 use sweep_plan::SweepPlan;
 
+use super::Reconstruction;
 use crate::clock::Clock;
 use crate::failure::{Failure, StateError};
 use crate::garbage::add_garbage;
@@ -44,6 +47,7 @@ pub struct OrphanSweep {
     ledger: Ledger,
     clock: Arc<dyn Clock>,
     nodes: Arc<Nodes>,
+    reconstruction: Arc<Reconstruction>,
     wanted: Arc<Notify>,
     plan: SweepPlan,
     /// The node that is being looked through, and the segment up to which it was.
@@ -62,6 +66,7 @@ impl OrphanSweep {
         ledger: Ledger,
         clock: Arc<dyn Clock>,
         nodes: Arc<Nodes>,
+        reconstruction: Arc<Reconstruction>,
         period: Duration,
         wanted: Arc<Notify>,
     ) -> Result<Self, StateError> {
@@ -69,7 +74,8 @@ impl OrphanSweep {
             let view = ledger.view()?;
             State(view.as_ref()).message::<SweepRecord>(keys::ORPHAN_SWEEP)?
         };
-        let mut sweep = Self { ledger, clock, nodes, wanted, plan: SweepPlan::new(period), position: None };
+        let plan = SweepPlan::new(period);
+        let mut sweep = Self { ledger, clock, nodes, reconstruction, wanted, plan, position: None };
         if let Some(recorded) = recorded {
             sweep.go_on_at(&recorded.record)?;
         }
@@ -138,6 +144,7 @@ impl OrphanSweep {
                 return Ok(true);
             }
         };
+        self.look_for_absent(&node, after, &page).await?;
         let orphans = self.orphans(place, page.chunks).await?;
         if !orphans.is_empty() {
             fail_point!("orphans-found");

@@ -1,5 +1,6 @@
 //! Rebuilds chunks whose nodes are gone, and moves those whose nodes are to be emptied.
 
+mod absent;
 mod damage;
 mod flaws;
 mod moving;
@@ -20,10 +21,12 @@ use bytes::Bytes;
 use cairn_proto::ids::SegmentId;
 use cairn_proto::wire;
 use parking_lot::Mutex;
+use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
+use absent::AbsentChunks;
 use damage::Damage;
 pub(super) use planning::begun;
 pub(crate) use planning::rebuilt_at;
@@ -68,13 +71,17 @@ pub struct Reconstruction {
     queue: Mutex<RepairQueue>,
     status: RepairStatus,
     surveys: Mutex<Surveys>,
+    absent: Mutex<AbsentChunks>,
+    /// There is something to do before the next round.
+    wanted: Notify,
 }
 
 impl Reconstruction {
     /// The job of one election.
     pub fn new(ledger: Ledger, clock: Arc<dyn Clock>, nodes: Arc<Nodes>, settings: RepairSettings) -> Self {
         let (queue, status, surveys) = (Mutex::default(), RepairStatus::default(), Mutex::default());
-        Self { ledger, clock, nodes, settings, queue, status, surveys }
+        let (absent, wanted) = (Mutex::default(), Notify::new());
+        Self { ledger, clock, nodes, settings, queue, status, surveys, absent, wanted }
     }
 
     /// Segments that wait for a repair or are being repaired.
@@ -113,11 +120,8 @@ impl Reconstruction {
         loop {
             tokio::select! {
                 () = stop.cancelled() => return,
-                _ = ticks.tick() => {
-                    if let Err(error) = self.look(&mut records_from).await {
-                        tracing::warn!(%error, "missing chunks are looked for again in the next round");
-                    }
-                }
+                _ = ticks.tick() => self.look_and_tell(&mut records_from).await,
+                () = self.wanted.notified() => self.look_and_tell(&mut records_from).await,
                 Some(done) = under_way.join_next() => Self::note(done),
             }
             while under_way.len() < self.hands()
@@ -126,6 +130,19 @@ impl Reconstruction {
                 under_way.spawn(Arc::clone(&self).repair(segment));
             }
         }
+    }
+
+    async fn look_and_tell(&self, records_from: &mut Bytes) {
+        if let Err(error) = self.look(records_from).await {
+            tracing::warn!(%error, "missing chunks are looked for again in the next round");
+        }
+    }
+
+    /// Looks at every segment now, and at what was put off as well.
+    pub async fn start_now(&self) -> Result<(), Failure> {
+        self.survey(self.nodes.standings(self.settings.grace)).await?;
+        self.wanted.notify_one();
+        Ok(())
     }
 
     /// One look and all repairs that it makes possible, one after the other: for tests.

@@ -144,6 +144,10 @@ impl Metadata for MetadataService {
         self.desk.read(|tenure| async move { Ok(tenure.reconstruction().report()) }).await
     }
 
+    async fn start_healing(&self, _request: Request<wire::StartHealingRequest>) -> Answer<wire::StartHealingResponse> {
+        self.desk.change(|tenure| async move { tenure.start_healing().await }).await
+    }
+
     type FsckStream = ReceiverStream<Result<wire::FsckResponse, Status>>;
 
     async fn fsck(&self, _request: Request<wire::FsckRequest>) -> Answer<Self::FsckStream> {

@@ -396,6 +396,13 @@ impl Metadata for Service {
         Err(Status::unimplemented("not needed by these tests"))
     }
 
+    async fn start_healing(
+        &self,
+        _request: Request<wire::StartHealingRequest>,
+    ) -> Result<Response<wire::StartHealingResponse>, Status> {
+        Err(Status::unimplemented("not needed by these tests"))
+    }
+
     async fn get_scrub_status(
         &self,
         _request: Request<wire::GetScrubStatusRequest>,

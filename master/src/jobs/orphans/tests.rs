@@ -44,6 +44,23 @@ async fn what_no_segment_names_goes_and_what_one_names_stays() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_a_record_names_and_its_node_does_not_list_is_made_there() {
+    let world = World::new(6).await;
+    let session = world.session().await;
+    let mut ids = Vec::new();
+    for sequence in 1..=5 {
+        ids.push(segment(&world.put(session, sequence, &format!("key {sequence}")).await));
+    }
+    for (lost, node) in [(ids[0], 2), (ids[3], 2), (ids[4], 5)] {
+        world.nodes.with(node, |node| node.sealed.remove(&lost));
+    }
+    sweep(&world).await;
+    world.tenure.reconstruction().round().await.unwrap();
+    assert_eq!(ids.iter().map(|id| world.nodes.holders(*id)).collect::<Vec<_>>(), [6; 5]);
+    assert_eq!(world.tenure.reconstruction().report().rebuilt_chunks, 3);
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_a_live_session_may_still_commit_stays_until_it_is_aborted_or_over() {
     let world = World::new(6).await;
     let session = world.session().await;

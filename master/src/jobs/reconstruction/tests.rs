@@ -11,7 +11,7 @@ use super::planning::{Need, plan_rebuilding, plan_repointing};
 use crate::fakes::World;
 use crate::keys;
 use crate::ledger::Ledger;
-use crate::nodes::PlaceStanding;
+use crate::nodes::{Flaw, PlaceStanding};
 use crate::store::Epoch;
 
 const DEAD: Duration = Duration::from_secs(6);
@@ -266,6 +266,70 @@ async fn a_chunk_that_could_not_be_put_right_is_tried_again() {
     after(&world, Duration::from_secs(6)).await;
     assert_eq!(world.tenure.reconstruction().pending(), 0);
     assert!(world.nodes.with(damaged, |node| node.damaged.is_empty()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_put_off_is_tried_again_when_somebody_says_so() {
+    let world = World::new(6).await;
+    let session = world.session().await;
+    put_with_hole(&world, session, "a").await;
+    let kept = nodes_of(&segment_of(&world, "a").await);
+    let free = (1..=6).find(|number| !kept.contains(number)).unwrap();
+    world.nodes.with(free, |node| node.refusing_writes = "busy".to_owned());
+    after(&world, Duration::from_secs(1)).await;
+    let job = world.tenure.reconstruction();
+    world.nodes.with(free, |node| node.refusing_writes.clear());
+    world.hear_nodes().await;
+    job.look(&mut Bytes::from_static(keys::REPAIRS)).await.unwrap();
+    assert_eq!((job.take(), job.pending()), (None, 1), "that a node takes writes again is no change of its standing");
+    let begun = world.tenure.start_healing().await.unwrap();
+    assert_eq!(begun.pending, 1);
+    job.clone().repair(job.take().unwrap()).await.unwrap();
+    assert_eq!(nodes_of(&segment_of(&world, "a").await), [1, 2, 3, 4, 5, 6]);
+}
+
+/// A chunk that a node does not have any more, although the record says so.
+async fn lose_chunk(world: &World, key: &str, chunk: usize) -> (ChunkPlace, Flaw) {
+    let segment = segment_of(world, key).await;
+    let (id, number) = (id_of(&segment), segment.chunks[chunk].node[0]);
+    let incarnation = world.nodes.with(number, |node| {
+        node.sealed.remove(&id);
+        node.incarnation
+    });
+    (ChunkPlace { node: NodeId::from_bytes([number; 16]), incarnation }, Flaw { segment: id, chunk })
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_node_does_not_have_is_made_there_again_once_it_is_noted() {
+    let world = World::new(7).await;
+    let session = world.session().await;
+    world.put(session, 1, "a").await;
+    let before = segment_of(&world, "a").await;
+    let (place, flaw) = lose_chunk(&world, "a", 2).await;
+    after(&world, Duration::from_secs(1)).await;
+    assert_eq!(world.nodes.holders(flaw.segment), 5, "nobody knows of it");
+    let job = world.tenure.reconstruction();
+    job.note_absent(place, flaw);
+    job.note_absent(place, Flaw { chunk: 3, ..flaw });
+    job.note_absent(place, Flaw { segment: SegmentId::generate(), chunk: 1 });
+    after(&world, Duration::from_secs(1)).await;
+    assert_eq!((world.nodes.holders(flaw.segment), segment_of(&world, "a").await), (6, before));
+    after(&world, Duration::from_secs(1)).await;
+    assert_eq!((job.pending(), job.report().rebuilt_chunks), (0, 1), "what is not on record is left alone");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_node_that_lacks_a_chunk_and_dies_is_not_asked_for_it() {
+    let world = World::new(7).await;
+    let session = world.session().await;
+    world.put(session, 1, "a").await;
+    let (place, flaw) = lose_chunk(&world, "a", 2).await;
+    world.nodes.with(place.node.as_bytes()[0], |node| node.up = false);
+    world.tenure.reconstruction().note_absent(place, flaw);
+    after(&world, DEAD).await;
+    let healed = segment_of(&world, "a").await;
+    assert!(!nodes_of(&healed).contains(&place.node.as_bytes()[0]), "it is made elsewhere");
+    assert_eq!((world.nodes.holders(flaw.segment), world.tenure.reconstruction().pending()), (6, 0));
 }
 
 #[tokio::test(start_paused = true)]

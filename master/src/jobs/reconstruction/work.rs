@@ -109,7 +109,7 @@ impl Reconstruction {
             length_bytes: expected.length_bytes,
             spare: rebuilding.damage.spare,
             is_move: rebuilding.is_move(),
-            corrupt: in_place,
+            corrupt: in_place && !self.absent.lock().has(rebuilding.segment.id, rebuilding.target),
         });
         let read = AtomicU64::new(0);
         let progress = |answer: wire::RebuildChunkResponse| {
@@ -164,6 +164,7 @@ impl Reconstruction {
             .filter(|(_, chunk)| chunk.cells > 0)
             .filter_map(|(index, chunk)| chunk.place.map(|place| (index, place)))
             .filter(|(_, place)| self.standing(*place).is_readable())
+            .filter(|(_, place)| !self.absent.lock().has(rebuilding.segment.id, *place))
             .filter_map(|(index, place)| Some((index, self.nodes.table().get(place.node)?)))
             .collect();
         sources.shuffle(&mut rand::rng());
