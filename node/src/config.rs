@@ -13,6 +13,13 @@ const DEFAULT_MEMORY: ByteSize = ByteSize::mib(256);
 /// Below this the write buffers and windows would be too small to work with.
 const MIN_MEMORY: ByteSize = ByteSize::mib(64);
 
+/// What background work may read and write in a second where the configuration names nothing: no disk's whole rate, and
+/// more than a node needs to make 100 MiB of chunks.
+const DEFAULT_BACKGROUND_BANDWIDTH: ByteSize = ByteSize::mib(200);
+
+/// Below this, a node that is read from would be given up as one that sends nothing.
+const MIN_BACKGROUND_BANDWIDTH: ByteSize = ByteSize::mib(16);
+
 /// Damage that nobody reads must not wait for a second one for longer.
 const DEFAULT_SCRUB_PERIOD: Duration = Duration::from_hours(30 * 24);
 
@@ -47,6 +54,10 @@ pub struct Config {
     /// Bounds write buffers, caches and stream windows together.
     #[serde(default = "default_memory")]
     pub memory: ByteSize,
+    /// What rebuilding and moving chunks, reads for it by other nodes, and verifying may read and write here in a second,
+    /// all together.
+    #[serde(default = "default_background_bandwidth")]
+    pub background_bandwidth: ByteSize,
     /// Time in which all that is kept is read and verified once.
     #[serde(default = "default_scrub_period", with = "humantime_serde")]
     pub scrub_period: Duration,
@@ -84,10 +95,17 @@ pub enum InvalidConfig {
     /// Too little memory.
     #[error("memory = {0} is too little; give the node at least {MIN_MEMORY}")]
     Memory(ByteSize),
+    /// Too little for background work.
+    #[error("background_bandwidth = {0} is too little; give it at least {MIN_BACKGROUND_BANDWIDTH} a second")]
+    BackgroundBandwidth(ByteSize),
 }
 
 fn default_memory() -> ByteSize {
     DEFAULT_MEMORY
+}
+
+fn default_background_bandwidth() -> ByteSize {
+    DEFAULT_BACKGROUND_BANDWIDTH
 }
 
 fn default_scrub_period() -> Duration {
@@ -111,6 +129,9 @@ impl Config {
         }
         if self.memory < MIN_MEMORY {
             return Err(InvalidConfig::Memory(self.memory));
+        }
+        if self.background_bandwidth < MIN_BACKGROUND_BANDWIDTH {
+            return Err(InvalidConfig::BackgroundBandwidth(self.background_bandwidth));
         }
         Ok(())
     }
@@ -173,6 +194,7 @@ mod tests {
     fn a_minimal_file_has_the_documented_defaults() {
         let config = with("");
         assert_eq!(config.memory.as_u64(), 256 << 20);
+        assert_eq!(config.background_bandwidth.as_u64(), 200 << 20);
         assert_eq!(config.scrub_period.as_secs(), 30 * 24 * 3600);
         assert_eq!((config.limit, config.planned_stop), (None, None));
         assert!(!config.insecure);
@@ -218,5 +240,12 @@ mod tests {
     #[test]
     fn too_little_memory_is_refused() {
         assert!(matches!(with("memory = \"8MiB\"").check(), Err(InvalidConfig::Memory(_))));
+    }
+
+    #[test]
+    fn too_little_for_background_work_is_refused() {
+        let config = with("background_bandwidth = \"1MiB\"");
+        assert!(matches!(config.check(), Err(InvalidConfig::BackgroundBandwidth(_))));
+        assert_eq!(with("background_bandwidth = \"16MiB\"").check(), Ok(()));
     }
 }

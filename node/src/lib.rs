@@ -1,6 +1,7 @@
 //! The storage node. See `DESIGN.md`.
 
 mod admission;
+mod background;
 mod config;
 mod fatal;
 mod home;

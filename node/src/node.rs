@@ -7,6 +7,7 @@ use tokio::sync::{Semaphore, watch};
 use tokio::time::Instant;
 
 use crate::admission::Admission;
+use crate::background::Background;
 use crate::fatal::Fatal;
 use crate::home::Home;
 use crate::identity::IdentityError;
@@ -24,8 +25,12 @@ pub(crate) struct Node {
     pub(crate) scrub: Arc<Scrub>,
     /// One permit for each stream that is being read.
     pub(crate) reads: Arc<Semaphore>,
+    /// One permit for each of them that nobody waits for: the others are left to clients.
+    pub(crate) background_reads: Arc<Semaphore>,
     pub(crate) relays: Arc<Relays>,
     pub(crate) peers: Peers,
+    /// What work costs that nobody waits for.
+    pub(crate) background: Arc<Background>,
     /// One permit for each chunk that is being rebuilt. The elected master bounds how many wait.
     pub(crate) rebuilds: Semaphore,
     pub(crate) stats_versions: StatsVersions,
@@ -60,8 +65,10 @@ impl Node {
         Ok(Self {
             admission: Admission::new(BootId::generate()),
             fatal,
+            background: Arc::clone(scrub.background()),
             scrub,
             reads: Arc::new(Semaphore::new(shares.read_streams)),
+            background_reads: Arc::new(Semaphore::new(shares.read_streams / 2)),
             relays: Arc::new(relays),
             peers: Peers::new(),
             rebuilds: Semaphore::new(shares.rebuilds),

@@ -19,6 +19,7 @@ pub(crate) use pace::Pace;
 pub(crate) use peers::Peers;
 pub(crate) use source::Source;
 
+use crate::background::Background;
 use crate::store::{Store, StoreError, Tally, Target, rebuilder};
 use source::ReadFailure;
 
@@ -76,6 +77,7 @@ impl Rebuild {
     pub(crate) async fn run(
         self,
         store: Arc<Store>,
+        background: &Background,
         progress: watch::Sender<RebuildProgress>,
     ) -> Result<Tally, RebuildError> {
         let (target, expected) = (self.target(), self.expected());
@@ -83,7 +85,7 @@ impl Rebuild {
             return Ok(tally);
         }
         store.readmit(self.segment);
-        let made = self.make(&store, &target, &expected, &progress).await;
+        let made = self.make(&store, background, &target, &expected, &progress).await;
         if made.is_err() {
             store.drop_unsealed(&target).await?;
         }
@@ -93,6 +95,7 @@ impl Rebuild {
     async fn make(
         &self,
         store: &Store,
+        background: &Background,
         target: &Target,
         expected: &Tally,
         progress: &watch::Sender<RebuildProgress>,
@@ -105,7 +108,7 @@ impl Rebuild {
         let mut next = pieces.next().await;
         while let Some(piece) = next {
             let (frames, read_bytes) = piece?;
-            let cells = frames.len() as u64;
+            let (cells, made_bytes) = (frames.len() as u64, bytes_of(&frames));
             let (stored, following) = join(store.put(target, frames, || Ok(())), pieces.next()).await;
             stored?;
             next = following;
@@ -113,7 +116,7 @@ impl Rebuild {
             if progress.send(done).is_err() {
                 return Err(RebuildError::Abandoned);
             }
-            pace.wait(done.read_bytes).await;
+            join(pace.wait(done.read_bytes), background.spend(made_bytes)).await;
         }
         Ok(store.seal(target, Vec::new(), expected, || Ok(())).await?)
     }
@@ -233,4 +236,8 @@ impl Rebuild {
         let failures = if failures.is_empty() { "no more are named".to_owned() } else { failures.join(", ") };
         RebuildError::TooFewSources { failures }
     }
+}
+
+fn bytes_of(frames: &[Frame]) -> u64 {
+    frames.iter().map(|frame| frame.bytes().len() as u64).sum()
 }

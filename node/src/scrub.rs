@@ -23,6 +23,7 @@ use findings::Findings;
 use pass::{Interrupted, Pass, move_logged, on_thread};
 use progress::Progress;
 
+use crate::background::Background;
 use crate::rebuild::Pace;
 use crate::store::{Store, StoreError};
 
@@ -42,6 +43,7 @@ const RETRY_AFTER: Duration = Duration::from_mins(1);
 pub(crate) struct Scrub {
     store: Arc<Store>,
     period: Duration,
+    background: Arc<Background>,
     state: Mutex<State>,
     /// Counts orders: a pass of an earlier one ends.
     orders: AtomicU64,
@@ -62,7 +64,12 @@ struct State {
 }
 
 impl Scrub {
-    pub(crate) fn new(store: Arc<Store>, period: Duration, stop: CancellationToken) -> Self {
+    pub(crate) fn new(
+        store: Arc<Store>,
+        period: Duration,
+        background: Arc<Background>,
+        stop: CancellationToken,
+    ) -> Self {
         let state = State {
             findings: Findings::default(),
             progress: Progress::start(Instant::now()),
@@ -74,14 +81,20 @@ impl Scrub {
             next_leaving: Instant::now(),
         };
         let (orders, ordered) = (AtomicU64::new(0), Notify::new());
-        Self { store, period, state: Mutex::new(state), orders, ordered, stop }
+        Self { store, period, background, state: Mutex::new(state), orders, ordered, stop }
     }
 
-    /// Has everything verified at once, reading at most so much in a second; 0 for as much as goes.
+    /// Has everything verified at once, reading at most so much in a second; 0 for as much as the node may do in the
+    /// background.
     pub(crate) fn order(&self, bytes_per_second: u64) {
         self.state.lock().order = Some(bytes_per_second);
         self.orders.fetch_add(1, Ordering::SeqCst);
         self.ordered.notify_waiters();
+    }
+
+    /// What it shares with all other background work of the node.
+    pub(crate) fn background(&self) -> &Arc<Background> {
+        &self.background
     }
 
     /// Remembers a damaged chunk, whoever met it.

@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 use tonic::service::{LayerExt, Routes};
 use tower::util::MapResponseLayer;
 
+use crate::background::Background;
 use crate::config::{Config, InvalidConfig};
 use crate::fatal::Fatal;
 use crate::home::Home;
@@ -109,7 +110,9 @@ impl RunningNode {
         };
         let relays = Relays::new(config.masters.clone());
         let stop = CancellationToken::new();
-        let scrub = Arc::new(Scrub::new(Arc::clone(&store), config.scrub_period, stop.clone()));
+        let background = Arc::new(Background::new(config.background_bandwidth.as_u64()));
+        let scrub = Scrub::new(Arc::clone(&store), config.scrub_period, background, stop.clone());
+        let scrub = Arc::new(scrub);
         let node = Node::new(home, store, presence, shares, relays, fatal.clone(), Arc::clone(&scrub))?;
         let node = Arc::new(node);
         let (id, incarnation) = (node.id(), node.incarnation());

@@ -1,5 +1,6 @@
 use std::path::PathBuf;
 
+use bytesize::ByteSize;
 use clap::{Args, Subcommand};
 
 use super::daemon::prepare_process;
@@ -27,6 +28,10 @@ pub(crate) struct NodeArguments {
     /// Listen outside loopback although nothing is encrypted or authenticated
     #[arg(long)]
     insecure: bool,
+
+    /// What rebuilding, moving and verifying may read and write here in a second; in place of the configuration's
+    #[arg(long, value_name = "SIZE")]
+    background_bandwidth: Option<ByteSize>,
 
     #[command(flatten)]
     log: LogArguments,
@@ -83,6 +88,7 @@ impl NodeArguments {
         prepare_process()?;
         let mut config: cairn_node::Config = config_file::load(&self.config.ok_or(Failure::NoConfig)?)?;
         config.insecure |= self.insecure;
+        config.background_bandwidth = self.background_bandwidth.unwrap_or(config.background_bandwidth);
         self.log.install()?;
         let signals = StopSignals::listen()?;
         cairn_node::run(config, signals.first()).await?;

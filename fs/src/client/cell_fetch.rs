@@ -173,6 +173,7 @@ impl CellFetch {
             version: Some(wire::get_chunk_request::Version::Digest(Bytes::copy_from_slice(
                 &record.chunks[chunk].digest,
             ))),
+            background: false,
         };
         let cell_size_bytes = self.layout.cell_size_bytes();
         let expected = expected.collect();

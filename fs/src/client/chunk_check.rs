@@ -106,6 +106,7 @@ fn request(segment: &Segment, chunk: usize, record: &Chunk) -> wire::GetChunkReq
         chunk_index: u32::try_from(chunk).expect("a layout has at most 255 chunks"),
         ranges: Vec::new(),
         version: Some(wire::get_chunk_request::Version::Digest(Bytes::copy_from_slice(&record.digest))),
+        background: false,
     }
 }
 

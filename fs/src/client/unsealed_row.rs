@@ -78,6 +78,7 @@ async fn fetch(parts: &Parts, row: u64, length: usize, chunk: usize) -> Result<B
         chunk_index: target.chunk.chunk_index,
         ranges: Vec::new(),
         version: Some(version),
+        background: false,
     };
     let expected = ExpectedCell::new(parts.coder.layout(), segment, row, length, chunk);
     let answer = async {

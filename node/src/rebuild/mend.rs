@@ -1,10 +1,12 @@
 use std::sync::Arc;
 
 use cairn_codec::{Coder, Frame};
+use futures_util::future::join;
 use tokio::sync::watch;
 use tokio::task::spawn_blocking;
 
-use super::{Pace, Piece, Rebuild, RebuildError, RebuildProgress};
+use super::{Pace, Piece, Rebuild, RebuildError, RebuildProgress, bytes_of};
+use crate::background::Background;
 use crate::store::{CellMark, Inspected, Inspector, Position, Store, StoreError, Tally};
 
 /// Cells to be written that are held until all of the chunk was seen; what is more is read and made a second time.
@@ -39,11 +41,12 @@ impl Rebuild {
     pub(crate) async fn mend(
         self,
         store: Arc<Store>,
+        background: &Background,
         progress: watch::Sender<RebuildProgress>,
     ) -> Result<Tally, RebuildError> {
         let expected = self.expected();
         let Some(mut mending) = store.begin_mending(self.segment, self.chunk_index, &expected)? else {
-            return self.run(store, progress).await;
+            return self.run(store, background, progress).await;
         };
         let mut inspection = Inspection {
             inspector: mending.inspector().clone(),
@@ -52,13 +55,14 @@ impl Rebuild {
             held_bytes: 0,
             done: RebuildProgress::default(),
         };
-        let works = self.inspect(&mut inspection, &progress).await?;
+        let works = self.inspect(&mut inspection, background, &progress).await?;
         if inspection.tally != expected {
             let why = "the cells that are there and those that were made are not what is on record".to_owned();
             return Err(StoreError::SealMismatch { why }.into());
         }
         for work in works {
             let frames = self.frames_of(&inspection, work).await?;
+            background.spend(bytes_of(&frames)).await;
             store.write_mended(&mut mending, frames).await?;
         }
         Ok(store.end_mending(mending).await?)
@@ -68,16 +72,19 @@ impl Rebuild {
     async fn inspect(
         &self,
         inspection: &mut Inspection,
+        background: &Background,
         progress: &watch::Sender<RebuildProgress>,
     ) -> Result<Vec<Work>, RebuildError> {
         let pace = Pace::start(self.bytes_per_second);
         let mut works = Vec::new();
         for piece in self.pieces() {
+            let cell_bytes = self.layout.cell_length(piece.row_length, usize::from(self.chunk_index));
+            let looked_at_bytes = (cell_bytes * piece.rows.len()) as u64;
             works.extend(self.inspect_piece(inspection, piece).await?);
             if progress.send(inspection.done).is_err() {
                 return Err(RebuildError::Abandoned);
             }
-            pace.wait(inspection.done.read_bytes).await;
+            join(pace.wait(inspection.done.read_bytes), background.spend(looked_at_bytes)).await;
         }
         Ok(works)
     }

@@ -76,6 +76,7 @@ impl Source {
             chunk_index: u32::from(self.chunk),
             ranges: self.ranges(rebuild, rows),
             version: Some(Version::Digest(Bytes::copy_from_slice(&record.digest))),
+            background: true,
         };
         let stalled = |_| format!("sent nothing for {} s", STALL.as_secs());
         let refused = |status| match WireRefusal::from(status) {

@@ -97,6 +97,7 @@ impl<'a> Pass<'a> {
             match self.blocking(move |store| store.scan_generation(generation, &at)).await? {
                 ScanStep::Next(next, bytes) => {
                     from = next;
+                    self.scrub.background.spend(bytes).await;
                     self.advance(bytes, 0).await?;
                 }
                 ScanStep::End(bytes) => return self.advance(bytes, 0).await,
@@ -123,7 +124,9 @@ impl<'a> Pass<'a> {
     }
 
     async fn verify(&mut self, segment: SegmentId) -> Result<u64, Interrupted> {
-        match self.blocking(move |store| store.verify(segment)).await?? {
+        let (background, runtime) = (Arc::clone(&self.scrub.background), Handle::current());
+        let pause = move |bytes| runtime.block_on(background.spend(bytes));
+        match self.blocking(move |store| store.verify(segment, &pause)).await?? {
             Verdict::Sound(bytes) => Ok(bytes),
             Verdict::Gone => Ok(0),
             Verdict::Damaged { chunk_index, why, generation } => {

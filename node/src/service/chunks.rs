@@ -5,7 +5,7 @@ use cairn_proto::ids::SegmentId;
 use cairn_proto::{Refusal, records, wire};
 use fail::fail_point;
 use futures_util::future::join;
-use tokio::sync::OwnedSemaphorePermit;
+use tokio::sync::AcquireError;
 use tokio::time::timeout;
 use tokio_stream::Empty;
 use tokio_util::sync::CancellationToken;
@@ -16,7 +16,7 @@ use wire::get_chunk_request::Version;
 
 use super::cell_body::{CellBody, MadeBody};
 use super::detached;
-use super::read_stream::ReadStream;
+use super::read_stream::{ReadChunk, ReadPermits, ReadPurpose, ReadStream};
 use super::relay_request::relay_targets;
 use super::request::{WriteTarget, chunk_index, expected_tally, frames, invalid, row_ranges};
 use crate::admission::not_admitted;
@@ -71,9 +71,11 @@ impl Chunks for ChunkService {
             Some(Version::Digest(_)) => Some(chunk_index(request.chunk_index)?),
             _ => None,
         };
-        let permit = read_permit(&self.node).await?;
+        let purpose = if request.background { ReadPurpose::Background } else { ReadPurpose::Client };
+        let permits = read_permits(&self.node, purpose).await?;
         let cells = readable(&self.node, segment, request).await?;
-        let messages = ReadStream::start(&self.node, sealed_chunk, segment, cells, ranges, permit);
+        let chunk = ReadChunk { segment, sealed_chunk, cells, ranges };
+        let messages = ReadStream::start(&self.node, chunk, purpose, permits);
         let mut response = Response::new(tokio_stream::empty());
         response.extensions_mut().insert(MadeBody::new(CellBody::new(messages)));
         Ok(response)
@@ -176,10 +178,18 @@ pub(super) fn sealed_chunk(node: &Node, tally: &Tally) -> wire::Chunk {
     })
 }
 
-async fn read_permit(node: &Node) -> Result<OwnedSemaphorePermit, Refusal> {
+async fn read_permits(node: &Node, purpose: ReadPurpose) -> Result<ReadPermits, Refusal> {
     let busy = || Refusal::NotReady { why: "too many reads at once".to_owned() };
-    let permit = timeout(READ_WAIT, Arc::clone(&node.reads).acquire_owned()).await;
-    permit.map_err(|_| busy())?.map_err(|_| busy())
+    let permits = async {
+        // First the one that clients do not need: whoever waits for it leaves them theirs.
+        let background = match purpose {
+            ReadPurpose::Client => None,
+            ReadPurpose::Background => Some(Arc::clone(&node.background_reads).acquire_owned().await?),
+        };
+        let any = Arc::clone(&node.reads).acquire_owned().await?;
+        Ok::<_, AcquireError>(ReadPermits { _any: any, _background: background })
+    };
+    timeout(READ_WAIT, permits).await.map_err(|_| busy())?.map_err(|_| busy())
 }
 
 /// The cells that the request may see: a sealed chunk that is the one its record names, or what its own

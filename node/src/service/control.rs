@@ -189,10 +189,10 @@ async fn carry_out(
     // A wait that nobody listens to any more ends soon after its turn has come.
     let _permit = node.rebuilds.acquire().await.map_err(|_| RebuildError::Abandoned)?;
     if !in_place {
-        return rebuild.run(Arc::clone(&node.store), progress).await;
+        return rebuild.run(Arc::clone(&node.store), &node.background, progress).await;
     }
     let segment = rebuild.segment;
-    let mended = rebuild.mend(Arc::clone(&node.store), progress).await;
+    let mended = rebuild.mend(Arc::clone(&node.store), &node.background, progress).await;
     if mended.is_ok() {
         node.scrub.repaired(segment);
     }

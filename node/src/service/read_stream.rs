@@ -21,16 +21,37 @@ const MESSAGES_AHEAD: usize = 1;
 /// A reader that takes nothing for so long loses its stream, and with it its share of the memory.
 const STALL_LIMIT: Duration = Duration::from_secs(30);
 
+/// Who reads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum ReadPurpose {
+    /// Somebody waits for it.
+    Client,
+    /// It waits for what the node may do in the background.
+    Background,
+}
+
+/// What a stream holds as long as it is read.
+pub(super) struct ReadPermits {
+    pub(super) _any: OwnedSemaphorePermit,
+    pub(super) _background: Option<OwnedSemaphorePermit>,
+}
+
+/// What is read.
+pub(super) struct ReadChunk {
+    pub(super) segment: SegmentId,
+    /// The index of a chunk that is sealed, so that all its cells must be there.
+    pub(super) sealed_chunk: Option<u8>,
+    pub(super) cells: Cells,
+    pub(super) ranges: Vec<RowRange>,
+}
+
 /// Reads the cells of one request from the disk and hands them on in messages.
 pub(super) struct ReadStream {
     node: Arc<Node>,
-    /// The index of a chunk that is sealed, so that all its cells must be there.
-    sealed_chunk: Option<u8>,
-    segment: SegmentId,
-    cells: Cells,
-    ranges: Vec<RowRange>,
+    chunk: ReadChunk,
+    purpose: ReadPurpose,
     messages: mpsc::Sender<ReadResult>,
-    _permit: OwnedSemaphorePermit,
+    _permits: ReadPermits,
 }
 
 /// The reader went away or takes nothing any more.
@@ -40,15 +61,13 @@ impl ReadStream {
     /// Starts reading on a thread of its own; the messages come out of the receiver.
     pub(super) fn start(
         node: &Arc<Node>,
-        sealed_chunk: Option<u8>,
-        segment: SegmentId,
-        cells: Cells,
-        ranges: Vec<RowRange>,
-        permit: OwnedSemaphorePermit,
+        chunk: ReadChunk,
+        purpose: ReadPurpose,
+        permits: ReadPermits,
     ) -> mpsc::Receiver<ReadResult> {
         let (messages, received) = mpsc::channel(MESSAGES_AHEAD);
         let node = Arc::clone(node);
-        let stream = Self { node, sealed_chunk, segment, cells, ranges, messages, _permit: permit };
+        let stream = Self { node, chunk, purpose, messages, _permits: permits };
         let runtime = Handle::current();
         tokio::task::spawn_blocking(move || {
             // A reader that is gone needs no answer.
@@ -60,10 +79,10 @@ impl ReadStream {
     fn send_all(&self, runtime: &Handle) -> Result<(), Unheard> {
         let mut message = Vec::new();
         let mut bytes = 0;
-        for position in self.ranges.iter().flat_map(|range| range.positions()) {
-            let frame = match self.cells.lend(position) {
+        for position in self.chunk.ranges.iter().flat_map(|range| range.positions()) {
+            let frame = match self.chunk.cells.lend(position) {
                 Ok(Some(frame)) => frame,
-                Ok(None) => return self.refuse(runtime, message, StoreError::NotFound { segment: self.segment }),
+                Ok(None) => return self.refuse(runtime, message, StoreError::NotFound { segment: self.chunk.segment }),
                 Err(error) => return self.refuse(runtime, message, error),
             };
             bytes += frame.len();
@@ -81,15 +100,22 @@ impl ReadStream {
             let (stripe, row) = (position.stripe, position.row);
             tracing::error!(node = self.node.name(), %segment, stripe, row, chunk, why, "a stored cell is corrupt");
         }
-        if let Some(chunk_index) = self.sealed_chunk {
-            self.node.scrub.note(self.segment, chunk_index, &error.to_string());
+        if let Some(chunk_index) = self.chunk.sealed_chunk {
+            self.node.scrub.note(self.chunk.segment, chunk_index, &error.to_string());
         }
         self.send(runtime, read)?;
         self.deliver(runtime, Err(Refusal::from(error).into()))
     }
 
     fn send(&self, runtime: &Handle, cells: Vec<Bytes>) -> Result<(), Unheard> {
-        if cells.is_empty() { Ok(()) } else { self.deliver(runtime, Ok(cells)) }
+        if cells.is_empty() {
+            return Ok(());
+        }
+        if self.purpose == ReadPurpose::Background {
+            let bytes = cells.iter().map(|cell| cell.len() as u64).sum();
+            runtime.block_on(self.node.background.spend(bytes));
+        }
+        self.deliver(runtime, Ok(cells))
     }
 
     fn deliver(&self, runtime: &Handle, message: ReadResult) -> Result<(), Unheard> {

@@ -15,7 +15,7 @@ use super::placement::BulkPlace;
 use super::tally::CellMark;
 use super::{Store, Tally, settings};
 
-/// What one step of a scan reads at most before it returns.
+/// What one step of a scan reads at most before it returns, or the look at a chunk before it pauses.
 const SCAN_STEP_BYTES: u64 = 4 << 20;
 
 /// What a sealed chunk is, as it lies on the disk.
@@ -55,13 +55,17 @@ struct Walk<'a> {
     tally: Tally,
     /// Logged cells of rows that lie in tables too.
     shadows: BTreeSet<Position>,
+    /// Read since the last pause.
+    read_bytes: u64,
+    pause: &'a dyn Fn(u64),
 }
 
 impl Store {
-    /// Reads every cell of a sealed chunk, and compares count, bytes and digest with the record's. Blocks on the disk.
-    pub fn verify(&self, segment: SegmentId) -> Result<Verdict, StoreError> {
+    /// Reads every cell of a sealed chunk, and compares count, bytes and digest with the record's. Blocks on the disk,
+    /// and tells now and then how much was read since the last time, to be held up there.
+    pub fn verify(&self, segment: SegmentId, pause: &dyn Fn(u64)) -> Result<Verdict, StoreError> {
         let Some(record) = self.record(segment)? else { return Ok(Verdict::Gone) };
-        let verdict = Walk::over(&self.workshop.database, segment, &record);
+        let verdict = Walk::over(&self.workshop.database, segment, &record, pause);
         if matches!(verdict, Verdict::Damaged { .. }) && self.record(segment)?.as_ref() != Some(&record) {
             // Deleted or moved while it was read: then it is looked at in the next pass.
             return Ok(Verdict::Gone);
@@ -96,9 +100,15 @@ impl Store {
 }
 
 impl<'a> Walk<'a> {
-    fn over(database: &'a std::sync::Arc<Database>, segment: SegmentId, record: &ChunkRecord) -> Verdict {
+    fn over(
+        database: &'a std::sync::Arc<Database>,
+        segment: SegmentId,
+        record: &ChunkRecord,
+        pause: &'a dyn Fn(u64),
+    ) -> Verdict {
         let cells = Cells::new(std::sync::Arc::clone(database), segment, record.chunk_index, record.placement);
-        let mut walk = Walk { database, segment, cells, tally: Tally::EMPTY, shadows: BTreeSet::new() };
+        let (tally, shadows) = (Tally::EMPTY, BTreeSet::new());
+        let mut walk = Walk { database, segment, cells, tally, shadows, read_bytes: 0, pause };
         let chunk_index = record.chunk_index;
         let damaged = |why: String, generation| Verdict::Damaged { chunk_index, why, generation };
         if let Err(failure) = walk.logged(record) {
@@ -110,6 +120,7 @@ impl<'a> Walk<'a> {
         {
             return damaged(failure.why, None);
         }
+        pause(walk.read_bytes);
         if walk.tally == record.tally {
             return Verdict::Sound(walk.tally.length_bytes);
         }
@@ -179,6 +190,10 @@ impl<'a> Walk<'a> {
         let frame = self.cells.parsed(position, Bytes::copy_from_slice(value));
         let frame = frame.map_err(|error| Failure::of_cell(&error.to_string()))?;
         self.tally.add(&CellMark::of(&frame));
+        self.read_bytes += value.len() as u64;
+        if self.read_bytes >= SCAN_STEP_BYTES {
+            (self.pause)(std::mem::take(&mut self.read_bytes));
+        }
         Ok(())
     }
 

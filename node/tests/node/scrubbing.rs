@@ -132,7 +132,7 @@ async fn scrub(store: &Store) -> Found {
 /// What the chunks are, once the records can be read.
 fn verify(store: &Store, found: &mut Found) {
     for chunk in store.list(None, None, 10_000).unwrap().chunks {
-        if let Verdict::Damaged { generation, .. } = store.verify(chunk.segment).unwrap() {
+        if let Verdict::Damaged { generation, .. } = store.verify(chunk.segment, &|_| ()).unwrap() {
             found.chunks.insert(chunk.segment);
             found.generations.extend(generation);
         }

@@ -237,6 +237,7 @@ impl TestNode {
             chunk_index: u32::from(chunk.target.chunk_index),
             ranges: vec![wire::CellRange { stripe: position.stripe, first_row: position.row, rows: 1 }],
             version: Some(wire::get_chunk_request::Version::Digest(digest)),
+            background: false,
         };
         let mut stream = self.chunks.get_chunk(request).await?.into_inner();
         let message = stream.message().await?.expect("an answer has cells or an error");
@@ -255,6 +256,7 @@ impl TestNode {
             chunk_index: u32::from(chunk.target.chunk_index),
             ranges: vec![wire::CellRange { stripe: 0, first_row, rows }],
             version: Some(version),
+            background: false,
         };
         let mut stream = self.chunks.get_chunk(request).await?.into_inner();
         let mut cells = Vec::new();
