@@ -31,6 +31,7 @@ mod node;
 mod node_change;
 mod node_choice;
 mod node_drain;
+mod node_events;
 mod node_list;
 mod node_maintenance;
 mod node_rebalance;

@@ -14,6 +14,8 @@ pub const SEGMENTS: &[u8] = b"segment/";
 pub const SESSIONS: &[u8] = b"session/";
 /// `node/<node>`: a storage node.
 pub const NODES: &[u8] = b"node/";
+/// `node-events/<node>`: the latest of what happened to a storage node.
+pub const NODE_EVENTS: &[u8] = b"node-events/";
 /// `deleted/<index>`: the blob that the command at this index marked deleted, in order of deletion.
 pub const DELETED: &[u8] = b"deleted/";
 /// `garbage/<segment>`: places from which chunks of the segment are still to be deleted.
@@ -89,6 +91,11 @@ pub fn session(id: SessionId) -> Bytes {
 /// Where a node lies.
 pub fn node(id: NodeId) -> Bytes {
     joined(NODES, id.as_bytes())
+}
+
+/// Where the events of a node lie.
+pub fn node_events(id: NodeId) -> Bytes {
+    joined(NODE_EVENTS, id.as_bytes())
 }
 
 /// Where the deletion at `index` lies.

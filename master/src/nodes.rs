@@ -3,6 +3,7 @@
 mod admissions;
 mod beats;
 mod client;
+mod events;
 mod grpc_client;
 mod health;
 mod intending;
@@ -13,6 +14,7 @@ mod member;
 mod newcomers;
 mod orders;
 mod polling;
+mod registering;
 mod scrubs;
 mod standing;
 mod table;

@@ -2,6 +2,7 @@
 //! The field numbers are part of the format.
 
 use bytes::Bytes;
+use cairn_proto::wire::NodeEvent;
 
 /// A live session.
 #[derive(Clone, PartialEq, Eq, prost::Message)]
@@ -98,6 +99,14 @@ pub struct RepairRecord {
     /// It is moved to even nodes out: its place is left although nothing is wrong with it.
     #[prost(bool, tag = "5")]
     pub is_rebalanced: bool,
+}
+
+/// What happened to a node.
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+pub struct NodeEventsRecord {
+    /// The latest, the oldest first.
+    #[prost(message, repeated, tag = "1")]
+    pub events: Vec<NodeEvent>,
 }
 
 /// What an administrator wants of the rebalancing.

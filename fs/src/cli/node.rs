@@ -6,6 +6,7 @@ use clap::{Args, Subcommand};
 use super::daemon::prepare_process;
 use super::logging::LogArguments;
 use super::node_drain::DrainArguments;
+use super::node_events::EventsArguments;
 use super::node_list::ListArguments;
 use super::node_maintenance::MaintenanceArguments;
 use super::node_rebalance::RebalanceArguments;
@@ -41,6 +42,8 @@ pub(crate) struct NodeArguments {
 enum NodeCommand {
     /// List the nodes, what lies on each and what they wait for
     List(ListArguments),
+    /// Show what happened to a node
+    Events(EventsArguments),
     /// Move every chunk of a node to others
     Drain(DrainArguments),
     /// Return a node to service: ends draining and maintenance
@@ -57,6 +60,7 @@ impl NodeArguments {
     pub(crate) fn subject(&self) -> String {
         match (&self.command, &self.config) {
             (Some(NodeCommand::List(_)), _) => "node list".to_owned(),
+            (Some(NodeCommand::Events(events)), _) => events.subject(),
             (Some(NodeCommand::Drain(drain)), _) => drain.subject(),
             (Some(NodeCommand::Undrain(undrain)), _) => undrain.subject(),
             (Some(NodeCommand::Maintenance(maintenance)), _) => maintenance.subject(),
@@ -75,6 +79,7 @@ impl NodeArguments {
     pub(crate) async fn run(self) -> Result<ExitStatus, Failure> {
         match self.command {
             Some(NodeCommand::List(list)) => list.run().await,
+            Some(NodeCommand::Events(events)) => events.run().await,
             Some(NodeCommand::Drain(drain)) => drain.run().await,
             Some(NodeCommand::Undrain(undrain)) => undrain.run().await,
             Some(NodeCommand::Maintenance(maintenance)) => maintenance.run().await,

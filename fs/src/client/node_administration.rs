@@ -20,6 +20,15 @@ impl Client {
         Ok(answer.await?.nodes)
     }
 
+    /// What happened to a node, removed or not: the latest, the oldest first.
+    pub async fn node_events(&self, node: NodeId) -> Result<Vec<wire::NodeEvent>, ClientError> {
+        let answer =
+            self.ask_about_nodes("list what happened to the node", CallKind::Overview, |mut admin| async move {
+                admin.list_node_events(wire::ListNodeEventsRequest { node: node.to_wire() }).await
+            });
+        Ok(answer.await?.events)
+    }
+
     /// What the draining of a node would take.
     pub async fn plan_drain(&self, node: NodeId) -> Result<wire::PlanDrainResponse, ClientError> {
         let answer = self.ask_about_nodes("plan the draining", CallKind::Overview, |mut admin| async move {

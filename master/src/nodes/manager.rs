@@ -1,15 +1,16 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use cairn_proto::ids::{BootId, ClusterId, NodeId, SessionId};
+use cairn_proto::ids::{BootId, NodeId, SessionId};
 use cairn_proto::records::Node;
 use cairn_proto::wire::NodeState;
 use cairn_proto::{Refusal, wire};
 use tokio::sync::{Mutex, watch};
 
+use super::events::{EventLog, Heard, happenings};
 use super::health::NodeTiming;
 use super::newcomers::Newcomers;
-use super::{Admissions, Intent, JoinDecision, Member, NodeTable, OrderError, Orders, decide_join};
+use super::{Admissions, Intent, Member, NodeTable, OrderError, Orders};
 use crate::clock::Clock;
 use crate::failure::Failure;
 use crate::keys;
@@ -19,10 +20,6 @@ use crate::state::{State, Stored, encode};
 use crate::store::StoreSession;
 use crate::transactions::TransactionTable;
 
-/// Nodes that may be registered.
-const NODES_LIMIT: usize = 4096;
-/// How long the old address of a moved node has to answer before the node counts as gone from there.
-const PROBE_DEADLINE: Duration = Duration::from_secs(1);
 /// How long the opening of a file waits, just after an election, until nodes have been heard.
 const FIRST_ROUND_DEADLINE: Duration = Duration::from_secs(2);
 
@@ -73,51 +70,6 @@ impl Nodes {
         &self.admissions
     }
 
-    /// Registers a node, or takes note of its new life. When this returns, the record is durable.
-    pub async fn join(&self, cluster: Option<ClusterId>, joining: wire::NodeInfo) -> Result<ClusterId, Failure> {
-        let _writing = self.writing.lock().await;
-        let id = NodeId::from_wire(&joining.id).map_err(Refusal::from)?;
-        loop {
-            let recorded = self.recorded(id)?;
-            if recorded.is_none() && self.registered().len() >= NODES_LIMIT {
-                let why = format!("{NODES_LIMIT} nodes are registered, which is the limit");
-                return Err(Refusal::NotReady { why }.into());
-            }
-            let before = recorded.as_ref().map(|recorded| &recorded.record);
-            let node = match decide_join(self.orders.cluster(), cluster, before, joining.clone())? {
-                JoinDecision::Known(node) => return Ok(self.joined(node)),
-                JoinDecision::Register(node) => node,
-                JoinDecision::RegisterUnlessAlive(node) => {
-                    self.refuse_if_alive(before, &node).await?;
-                    node
-                }
-            };
-            if self.write(&node, recorded.as_ref()).await? {
-                tracing::info!(node = %node.name, id = %node.id, address = %node.address, "node joined");
-                return Ok(self.joined(node));
-            }
-        }
-    }
-
-    fn joined(&self, node: Node) -> ClusterId {
-        let id = node.id;
-        self.table.join(node, self.clock.now(), self.clock.unix_ms());
-        self.newcomers.add(id);
-        self.orders.cluster()
-    }
-
-    /// Refuses when the same node answers at the address in its record: its data was copied.
-    async fn refuse_if_alive(&self, recorded: Option<&Node>, joining: &Node) -> Result<(), Failure> {
-        let Some(recorded) = recorded else { return Ok(()) };
-        let Ok(answer) = self.orders.get_stats(recorded, 0, PROBE_DEADLINE).await else { return Ok(()) };
-        let found = answer.node.unwrap_or_default();
-        if found.id == recorded.id.as_bytes().as_slice() && found.boot != joining.boot.as_bytes().as_slice() {
-            let why = format!("node {} is alive at {}; data copied?", recorded.id, recorded.address);
-            return Err(Refusal::InvalidRequest { why }.into());
-        }
-        Ok(())
-    }
-
     /// Takes note that a node stops, perhaps for a planned maintenance; one that another life of it has replaced is a
     /// success.
     pub async fn leave(&self, id: NodeId, boot: BootId, maintenance: Option<Duration>) -> Result<(), Failure> {
@@ -153,7 +105,7 @@ impl Nodes {
     }
 
     /// Every node but the removed.
-    fn registered(&self) -> Vec<NodeId> {
+    pub(super) fn registered(&self) -> Vec<NodeId> {
         self.pick_registered(|member| member.node.id)
     }
 
@@ -166,12 +118,18 @@ impl Nodes {
         Ok(State(view.as_ref()).node(id)?)
     }
 
-    /// Writes a record if it is still as it was read. `false`: it is not, and a view from now on shows what it is.
+    /// Writes a record if it is still as it was read, and with it the events that this change is. `false`: it is not, and
+    /// a view from now on shows what it is.
     pub(super) async fn write(&self, node: &Node, read: Option<&Stored<Node>>) -> Result<bool, Failure> {
+        let heard =
+            |member: &Member| Heard { leaving: member.health.is_leaving(), joins_soon: member.boot() != node.boot };
+        let heard = self.table.look(node.id, heard).unwrap_or_default();
+        let happenings = happenings(read.map(|read| &read.record), node, heard);
         let plan = |session: &mut StoreSession| {
             let unchanged = State(session).node(node.id)?.as_ref() == read;
             if unchanged {
                 session.put(keys::node(node.id), encode(&wire::NodeInfo::from(node)));
+                EventLog::append(session, node.id, &happenings, self.clock.unix_ms())?;
             }
             Ok(unchanged)
         };

@@ -5,6 +5,7 @@ use cairn_proto::records::{ChunkPlace, Node};
 use cairn_proto::wire::{self, NodeState};
 use tokio::time::Instant;
 
+use super::events::Conditions;
 use super::health::{Health, NodeTiming};
 use crate::scheduler::Candidate;
 
@@ -20,13 +21,15 @@ pub struct Member {
     pub health: Health,
     /// When its maintenance is over, by the monotonic clock of this master.
     pub maintenance_ends: Option<Instant>,
+    /// Which conditions were last compared with its events, and when.
+    pub(super) noted: Option<(Conditions, Instant)>,
 }
 
 impl Member {
     /// A node as its record is read or written at `now`, when the wall clock says `unix_ms`.
     pub fn new(node: Node, health: Health, now: Instant, unix_ms: u64) -> Self {
         let maintenance_ends = node.maintenance.map(|maintenance| now + rest(&maintenance, unix_ms));
-        Self { node, health, maintenance_ends }
+        Self { node, health, maintenance_ends, noted: None }
     }
 
     /// What the node is now.

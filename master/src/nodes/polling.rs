@@ -118,8 +118,13 @@ impl Nodes {
         }
     }
 
-    /// Writes the record of every node whose state has changed.
+    /// Writes the record of every node whose state has changed, and what nodes say of themselves into their events.
     pub(super) async fn record_changes(&self) {
+        self.record_states().await;
+        self.note_conditions().await;
+    }
+
+    async fn record_states(&self) {
         let now = self.clock.now();
         let changed = |member: &Member| {
             let is_over = member.maintenance_is_over(now);

@@ -42,6 +42,17 @@ impl NodeAdmin for NodeAdminService {
         self.0.read(list).await
     }
 
+    async fn list_node_events(
+        &self,
+        request: Request<wire::ListNodeEventsRequest>,
+    ) -> Answer<wire::ListNodeEventsResponse> {
+        let id = node(&request.into_inner().node)?;
+        let list = |tenure: Arc<Tenure>| async move {
+            Ok(wire::ListNodeEventsResponse { events: tenure.nodes().events(id)? })
+        };
+        self.0.read(list).await
+    }
+
     async fn plan_drain(&self, request: Request<wire::PlanDrainRequest>) -> Answer<wire::PlanDrainResponse> {
         let id = node(&request.into_inner().node)?;
         self.0.read(|tenure: Arc<Tenure>| async move { tenure.administration().tell_drain(id).await }).await

@@ -29,6 +29,7 @@ mod masters_killed_at_work;
 mod memory;
 mod move_crash_points;
 mod moved_names;
+mod node_events;
 mod power_cut;
 mod programs;
 mod rebalance;
