@@ -9,10 +9,10 @@ CARGO_OPTIONS := --release --workspace --locked
 PROGRAMS := $(CARGO_TARGET_DIR)/release
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo test sim verify bench bench-kv bench-keys bench-repair fmt fix
+.PHONY: help setup build demo test sim verify bench bench-peers bench-kv bench-keys bench-repair fmt fix
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: ## install what the build needs, where it is missing (Debian, Ubuntu)
 	@.setup/install
@@ -35,9 +35,12 @@ verify: build ## what CI runs: format, lints and documentation with warnings den
 	RUSTDOCFLAGS="--deny warnings" cargo doc $(CARGO_OPTIONS) --no-deps --document-private-items
 	cargo test $(CARGO_OPTIONS)
 
-bench: build ## measure the codec alone and a mount, with the page cache dropped (needs root)
+bench: build ## measure the codec alone, and a mount beside the bare disk (needs root)
 	cargo bench --profile release --workspace --locked --bench coding
 	$(PROGRAMS)/cairn-bench run $(BENCH)
+
+bench-peers: build ## measure a mount beside GlusterFS, MooseFS and the bare disk, in 40 minutes (installs them if missing; needs root)
+	$(PROGRAMS)/cairn-bench run --peers gluster,moosefs $(BENCH)
 
 bench-kv: build ## measure the key-value service beside etcd's (installs etcd-server if it is missing)
 	$(PROGRAMS)/cairn-bench kv --peer etcd $(BENCH)

@@ -52,6 +52,16 @@ impl DevCluster {
     pub fn start(options: ClusterOptions) -> Self {
         let parent = profile_directory().join("clusters");
         fs::create_dir_all(&parent).expect("the target directory can be written");
+        Self::start_in(&parent, options)
+    }
+
+    /// The same, in a new folder of a folder that is there.
+    ///
+    /// # Panics
+    /// When it does not come up.
+    #[must_use]
+    #[track_caller]
+    pub fn start_in(parent: &Path, options: ClusterOptions) -> Self {
         let root = tempfile::Builder::new().prefix("cluster-").tempdir_in(parent).expect("a folder can be made");
         let mut cluster = Self {
             masters: String::new(),

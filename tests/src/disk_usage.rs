@@ -1,5 +1,6 @@
 //! Disk space that a folder takes, as `du` counts it.
 
+use std::collections::HashSet;
 use std::fs;
 use std::io;
 use std::os::unix::fs::MetadataExt;
@@ -9,22 +10,26 @@ use std::path::Path;
 const STAT_BLOCK_BYTES: u64 = 512;
 
 /// Allocated bytes of a file or of a folder with all that is in it. A file that goes while the folder
-/// is walked counts as nothing.
+/// is walked counts as nothing, one with several names in it counts once.
 ///
 /// # Panics
 /// When the folder cannot be read for another reason.
 #[must_use]
 pub fn allocated_bytes(path: &Path) -> u64 {
-    walk(path).unwrap_or_else(|error| panic!("cannot measure {}: {error}", path.display()))
+    walk(path, &mut HashSet::new()).unwrap_or_else(|error| panic!("cannot measure {}: {error}", path.display()))
 }
 
-fn walk(path: &Path) -> io::Result<u64> {
+/// `seen` has the files that have further names.
+fn walk(path: &Path, seen: &mut HashSet<(u64, u64)>) -> io::Result<u64> {
     let Some(metadata) = present(fs::symlink_metadata(path))? else { return Ok(0) };
+    if !metadata.is_dir() && metadata.nlink() > 1 && !seen.insert((metadata.dev(), metadata.ino())) {
+        return Ok(0);
+    }
     let mut bytes = metadata.blocks() * STAT_BLOCK_BYTES;
     if metadata.is_dir() {
         let Some(entries) = present(fs::read_dir(path))? else { return Ok(0) };
         for entry in entries {
-            bytes += walk(&entry?.path())?;
+            bytes += walk(&entry?.path(), seen)?;
         }
     }
     Ok(bytes)
@@ -54,6 +59,18 @@ mod tests {
         File::open(&full).unwrap().sync_all().unwrap();
         let grown = allocated_bytes(folder.path()) - before;
         assert!((1 << 20..2 << 20).contains(&grown), "grew by {grown}");
+    }
+
+    #[test]
+    fn a_file_with_two_names_counts_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("file");
+        fs::write(&file, vec![7; 1 << 20]).unwrap();
+        File::open(&file).unwrap().sync_all().unwrap();
+        let before = allocated_bytes(folder.path());
+        fs::hard_link(&file, folder.path().join("other")).unwrap();
+        let grown = allocated_bytes(folder.path()) - before;
+        assert!(grown < 1 << 20, "grew by {grown}");
     }
 
     #[test]

@@ -36,13 +36,19 @@ impl Watchdog {
 
 /// Processes that the pid files of a dev cluster name, without those that have ended.
 pub(crate) fn processes_of(dir: &Path) -> Vec<Process> {
-    let files = fs::read_dir(dir.join("run")).into_iter().flatten().flatten();
-    let pid_files = files.filter(|file| file.path().extension().is_some_and(|extension| extension == "pid"));
+    named_processes_of(dir).into_iter().map(|(_, process)| process).collect()
+}
+
+/// The same, with the names of the pid files: `master-1`, `node-3`, `mount`.
+pub(crate) fn named_processes_of(dir: &Path) -> Vec<(String, Process)> {
+    let files = fs::read_dir(dir.join("run")).into_iter().flatten().flatten().map(|file| file.path());
+    let pid_files = files.filter(|file| file.extension().is_some_and(|extension| extension == "pid"));
     let root = dir.parent().expect("the folder of a cluster has one around it");
-    pid_files
-        .filter_map(|file| Process::from_pid_file(&file.path()))
-        .filter(|process| process.belongs_to(root))
-        .collect()
+    let named = pid_files.filter_map(|file| {
+        let name = file.file_stem()?.to_str()?.to_owned();
+        Some((name, Process::from_pid_file(&file)?))
+    });
+    named.filter(|(_, process)| process.belongs_to(root)).collect()
 }
 
 /// Kills every daemon of a dev cluster and takes its mount away.

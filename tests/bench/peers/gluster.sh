@@ -1,62 +1,33 @@
 #!/usr/bin/env bash
 # GlusterFS on this machine, to compare with: six bricks, disperse 4+2, mounted at FOLDER/mnt.
 #
-#   gluster.sh up FOLDER        install it if it is missing (Debian, Ubuntu), start it, mount it
-#   gluster.sh restart FOLDER   restart the bricks, the management daemon and the mount
-#   gluster.sh down FOLDER      stop all of it and remove its data
+#   gluster.sh install            install it if it is missing (Debian, Ubuntu)
+#   gluster.sh version            say which it is
+#   gluster.sh up FOLDER          start it on new bricks, mount it
+#   gluster.sh restart FOLDER     restart the bricks, the management daemon and the mount
+#   gluster.sh lose FOLDER        kill two bricks
+#   gluster.sh processes FOLDER   a line `name pid` for each process
+#   gluster.sh down FOLDER        stop all of it and remove its data, whatever is there of it
 #
-# Needs root. GlusterFS refuses bricks on a loopback address, so its daemons live in a network namespace
-# of their own, on one end of a veth pair that never leaves it. The mount is made from inside the
-# namespace and seen outside, because only the network is separate.
+# Needs root.
 set -euo pipefail
 
-action=${1:?up, restart or down}
-folder=$(realpath -m -- "${2:?a folder}")
-namespace=cairn-bench-gluster
+action=${1:?install, version, up, restart, lose, processes or down}
+peer=gluster
 address=10.213.77.1
 volume=cairn-bench
 state=/var/lib/glusterd
 brick_count=6
 redundancy=2
-wait_limit_s=60
+# shellcheck source=namespace.sh
+source "$(dirname "$0")/namespace.sh"
+if [ "$action" != install ] && [ "$action" != version ]; then folder=$(realpath -m -- "${2:?a folder}"); fi
 
-in_namespace() { nsenter --net="/run/netns/$namespace" -- "$@"; }
 gluster_command() { in_namespace gluster --mode=script "$@"; }
 
-# wait_for MESSAGE COMMAND...: until the command succeeds, or the limit passes.
-wait_for() {
-  local message=$1 end=$((SECONDS + wait_limit_s))
-  shift
-  until "$@" > /dev/null 2>&1; do
-    if ((SECONDS >= end)); then
-      echo "gluster.sh: waited $wait_limit_s s in vain: $message" >&2
-      return 1
-    fi
-    sleep 0.2
-  done
-}
+install() { install_packages glusterd glusterd glusterfs -- glusterfs-server glusterfs-client; }
 
-install_packages() {
-  command -v glusterd > /dev/null && command -v glusterfs > /dev/null && return
-  if ! command -v apt-get > /dev/null; then
-    echo "gluster.sh: GlusterFS is missing, and this is no Debian or Ubuntu: install it and try again" >&2
-    return 1
-  fi
-  apt-get update -q
-  DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends \
-    glusterfs-server glusterfs-client
-  # The package may start its daemon at once; ours belongs into the namespace.
-  if [ -d /run/systemd/system ]; then systemctl disable --now glusterd; fi
-}
-
-make_network() {
-  [ -e "/run/netns/$namespace" ] || ip netns add "$namespace"
-  in_namespace ip link set lo up
-  in_namespace ip link show cairn-a > /dev/null 2>&1 || in_namespace ip link add cairn-a type veth peer name cairn-b
-  in_namespace ip addr replace "$address/24" dev cairn-a
-  in_namespace ip link set cairn-a up
-  in_namespace ip link set cairn-b up
-}
+version() { glusterfs --version | head -n 1; }
 
 start_management() {
   in_namespace glusterd --log-level WARNING --pid-file "$folder/glusterd.pid"
@@ -85,37 +56,17 @@ all_bricks_online() {
 }
 
 mount_volume() {
+  wait_for "all bricks are online" all_bricks_online
   mkdir -p "$folder/mnt"
   in_namespace glusterfs --volfile-server="$address" --volfile-id="$volume" "$folder/mnt"
-  wait_for "the mount is there" mountpoint -q "$folder/mnt"
-  wait_for "the volume takes files" touch "$folder/mnt/.ready"
-  rm -f "$folder/mnt/.ready"
-}
-
-unmount_volume() {
-  mountpoint -q "$folder/mnt" || return 0
-  umount "$folder/mnt" || umount -l "$folder/mnt"
-}
-
-no_processes() { [ -z "$(ip netns pids "$namespace")" ]; }
-
-# Ends every process in the namespace: bricks, management daemon, self-heal daemon, mount.
-end_processes() {
-  local pids
-  pids=$(ip netns pids "$namespace")
-  [ -z "$pids" ] && return
-  # Some may end between the list and the signal.
-  xargs -r kill -9 <<< "$pids" 2> /dev/null || true
-  wait_for "its processes end" no_processes
+  wait_for_mount
 }
 
 up() {
-  install_packages
   if [ -e "$state/vols/$volume" ]; then
     echo "gluster.sh: $state/vols/$volume is left from another run: gluster.sh down FOLDER first" >&2
     return 1
   fi
-  mkdir -p "$folder"
   make_network
   start_management
   create_volume
@@ -125,27 +76,42 @@ up() {
 # A stopped volume, because the management daemon starts the bricks of a started one by itself: a second start at the
 # same time leaves the mount with ports on which nobody listens.
 restart() {
-  unmount_volume
+  unmount
   gluster_command volume stop "$volume" force
   end_processes
   start_management
   gluster_command volume start "$volume"
-  wait_for "all bricks are online" all_bricks_online
   mount_volume
 }
 
-down() {
-  unmount_volume
-  if [ -e "/run/netns/$namespace" ]; then
-    gluster_command volume stop "$volume" force || true
-    gluster_command volume delete "$volume" || true
-    end_processes
-    ip netns del "$namespace"
+lose() {
+  end_processes "--brick-name $folder/brick-2 "
+  end_processes "--brick-name $folder/brick-5 "
+}
+
+# A brick keeps both, bytes and metadata.
+name_of() {
+  local brick
+  if brick=$(grep -oE -- '--brick-name [^ ]*/brick-[0-9]+' <<< "$1"); then
+    echo "node-${brick##*-}"
+  else
+    echo other
   fi
+}
+
+down() {
+  end_action
+  unmount
+  delete_network
   rm -rf "$state/vols/$volume" "$folder"/brick-* "$folder/glusterd.pid"
 }
 
 case $action in
-  up | restart | down) "$action" ;;
-  *) echo "gluster.sh: $action is none of up, restart, down" >&2; exit 2 ;;
+  install | version | down) "$action" ;;
+  up | restart | lose)
+    record_action
+    "$action"
+    ;;
+  processes) print_processes ;;
+  *) echo "gluster.sh: $action is none of its actions" >&2; exit 2 ;;
 esac

@@ -1,64 +1,169 @@
-//! Several rounds on several subjects, in turn.
+//! Several rounds of the same work on several systems, in turn.
 
-use std::fs;
-use std::path::PathBuf;
+mod amount;
+mod big_file;
+mod cairn_cluster;
+mod cold_cache;
+mod costs;
+mod deadline;
+mod figures;
+mod machine;
+mod peer;
+mod pieces;
+mod plan;
+mod plot;
+mod report;
+mod round;
+mod row;
+mod scene;
+mod small_files;
+mod subject;
+mod sync_proof;
+mod sync_trace;
+mod system;
+mod targets;
+mod work_error;
 
-use tempfile::TempDir;
+use std::path::Path;
+use std::time::{Duration, Instant};
 
-use super::cold::ColdError;
-use super::figures::{Figure, Figures};
-use super::gluster::Gluster;
-use super::report::Report;
-use super::subject::Subject;
-use super::work::{Amount, WorkError, work};
-use crate::binary::profile_directory;
+pub use amount::Amount;
+use cairn_cluster::CairnCluster;
+pub use costs::Costs;
+pub use figures::{Figure, Figures};
+pub use machine::Machine;
+use peer::{Peer, PeerScript};
+use pieces::Pieces;
+pub use report::Report;
+use round::Round;
+pub use row::{Row, Unit};
+use scene::Scene;
+pub use scene::clear_at_end_of_input;
+pub use subject::SubjectError;
+use subject::{DiskFolder, Subject};
+pub use sync_proof::{SyncProof, SyncProofs};
+use sync_trace::trace_syncs;
+pub use system::System;
+pub use targets::Verdict;
+pub use work_error::WorkError;
 
 /// What to compare.
 #[derive(Debug, Clone)]
 pub struct ComparisonOptions {
-    /// Compare with `GlusterFS` too.
-    pub gluster: bool,
-    /// Rounds of each subject.
+    /// What to compare Cairn and the disk with.
+    pub peers: Vec<System>,
+    /// Rounds of each.
     pub rounds: usize,
-    /// Work of a round.
+    /// What to measure.
+    pub rows: Vec<Row>,
+    /// Work of a row.
     pub amount: Amount,
+    /// No round is begun that can be expected to end later.
+    pub time_limit: Duration,
 }
 
-/// Runs all rounds. The order of the subjects rotates from round to round, so that none always runs on the
-/// machine that another left behind. `report` sees each figure with the subject's name and the round.
-pub fn compare(options: &ComparisonOptions, report: &mut dyn FnMut(&str, usize, &Figure)) -> Result<Report, WorkError> {
-    let parent = scratch_folder();
-    let mut subjects = start_subjects(options, &parent)?;
-    let mut figures = Figures::default();
+impl ComparisonOptions {
+    fn systems(&self) -> Vec<System> {
+        [System::Disk, System::Cairn].into_iter().chain(self.peers.iter().copied()).collect()
+    }
+}
+
+/// Runs all rounds, and further ones of rows that differ too much. Each round of a system begins with nothing in it, and no
+/// other one runs beside it. `tell` gets each figure at once.
+pub fn compare(options: &ComparisonOptions, tell: &mut dyn FnMut(&Figure)) -> Result<Report, WorkError> {
+    let mut comparison = Comparison::start(options)?;
+    comparison.trace()?;
     for round in 0..options.rounds {
-        for turn in 0..subjects.len() {
-            let position = (round + turn) % subjects.len();
-            let subject = &mut subjects[position];
-            let (name, folder) = (subject.name(), subject.folder());
-            let measured = work(&folder, options.amount, subject, &mut |figure| report(name, round + 1, figure))?;
-            figures.add(name, measured);
+        comparison.round(round, &options.rows, tell)?;
+    }
+    for further in 0..plan::FURTHER_ROUNDS_LIMIT {
+        let unsteady = plan::unsteady(&options.rows, &comparison.systems, &comparison.figures);
+        if unsteady.is_empty() {
+            break;
         }
+        comparison.round(options.rounds + further, &unsteady, tell)?;
     }
-    let names = subjects.iter().map(Subject::name).collect();
-    Ok(Report::new(figures, names, options.amount, options.rounds))
+    let Comparison { systems, figures, proofs, machine, .. } = comparison;
+    Ok(Report { figures, systems, rows: options.rows.clone(), amount: options.amount, proofs, machine })
 }
 
-fn start_subjects(options: &ComparisonOptions, parent: &TempDir) -> Result<Vec<Subject>, ColdError> {
-    let folder = |name: &str| -> PathBuf {
-        let folder = parent.path().join(name);
-        fs::create_dir_all(&folder).expect("the folder for the benchmark can be written");
-        folder
-    };
-    let mut subjects = vec![Subject::cairn(), Subject::disk(&folder("disk"))];
-    if options.gluster {
-        subjects.push(Subject::Gluster(Gluster::start(&folder("gluster"))?));
-    }
-    Ok(subjects)
+/// One round on a folder that exists, which keeps nothing of it. Cold is there what the page cache does not have.
+pub fn work(folder: &Path, amount: Amount, tell: &mut dyn FnMut(&Figure)) -> Result<Vec<Figure>, WorkError> {
+    let (mut subject, pieces, mut figures) = (DiskFolder::new(folder), Pieces::new(), Vec::new());
+    let mut round = Round::new(&mut subject, 0, amount, &pieces);
+    let done = round.run(Row::all(), &mut |figure| {
+        tell(&figure);
+        figures.push(figure);
+    });
+    round.clear()?;
+    done.map(|()| figures)
 }
 
-/// On the same disk as the clusters of the tests.
-pub(super) fn scratch_folder() -> TempDir {
-    let parent = profile_directory().join("clusters");
-    fs::create_dir_all(&parent).expect("the target directory can be written");
-    tempfile::Builder::new().prefix("bench-").tempdir_in(parent).expect("a folder can be made")
+struct Comparison<'options> {
+    options: &'options ComparisonOptions,
+    systems: Vec<System>,
+    begun: Instant,
+    longest_round: Duration,
+    pieces: Pieces,
+    figures: Figures,
+    proofs: SyncProofs,
+    machine: Machine,
+    scene: Scene,
+}
+
+impl<'options> Comparison<'options> {
+    fn start(options: &'options ComparisonOptions) -> Result<Self, WorkError> {
+        let (begun, systems, scene) = (Instant::now(), options.systems(), Scene::make()?);
+        let scripts = machine::scripts(&systems, scene.folder());
+        for script in &scripts {
+            script.run("install")?;
+        }
+        let machine = Machine::look(&scripts)?;
+        let (figures, proofs) = (Figures::default(), SyncProofs::default());
+        let (longest_round, pieces) = (Duration::ZERO, Pieces::new());
+        Ok(Self { options, systems, begun, longest_round, pieces, figures, proofs, machine, scene })
+    }
+
+    /// Who syncs before an answer, if any row depends on it.
+    fn trace(&mut self) -> Result<(), WorkError> {
+        if self.options.rows.iter().all(|row| row.synced_file_bytes().is_none()) {
+            return Ok(());
+        }
+        for system in self.systems.clone() {
+            let subject = self.start_system(system)?;
+            for proof in trace_syncs(subject.as_ref(), self.scene.folder())? {
+                self.proofs.add(proof);
+            }
+        }
+        Ok(())
+    }
+
+    /// One round of the rows on every system, unless it is not the first and would end too late.
+    fn round(&mut self, round: usize, rows: &[Row], tell: &mut dyn FnMut(&Figure)) -> Result<(), WorkError> {
+        let rows: Vec<Row> = rows.iter().copied().filter(|row| round == 0 || !row.is_once()).collect();
+        let (steps, begun) = (plan::steps(&rows), Instant::now());
+        let left = self.options.time_limit.saturating_sub(self.begun.elapsed());
+        if round > 0 && !plan::fits(steps.len(), self.longest_round, left) {
+            return Ok(());
+        }
+        for system in plan::order(&self.systems, round) {
+            let mut subject = self.start_system(system)?;
+            let figures = &mut self.figures;
+            Round::new(subject.as_mut(), round, self.options.amount, &self.pieces).run(&steps, &mut |figure| {
+                tell(&figure);
+                figures.add(figure);
+            })?;
+        }
+        self.longest_round = self.longest_round.max(begun.elapsed());
+        Ok(())
+    }
+
+    fn start_system(&self, system: System) -> Result<Box<dyn Subject>, SubjectError> {
+        let scene = self.scene.folder();
+        Ok(match system {
+            System::Disk => Box::new(DiskFolder::new_in(scene)?),
+            System::Cairn => Box::new(CairnCluster::start(scene)),
+            System::Gluster | System::MooseFs => Box::new(Peer::start(PeerScript::new(system, scene))?),
+        })
+    }
 }

@@ -9,7 +9,7 @@ mod simulated_node;
 use std::io;
 use std::time::{Duration, Instant};
 
-use super::kv::processor_time;
+use super::processor_time;
 use crate::process::Process;
 use crate::resident::current_bytes;
 use crate::wait::within;

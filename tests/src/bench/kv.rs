@@ -8,7 +8,6 @@ mod etcd_client;
 mod etcd_members;
 mod load;
 mod measurement;
-pub(super) mod processor_time;
 mod report;
 mod service_client;
 mod tokens;

@@ -5,13 +5,14 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use cairn_tests::bench::{Amount, ComparisonOptions, DropPageCache, Figure, WorkError, compare, work};
+use cairn_tests::bench::{Amount, ComparisonOptions, Figure, Row, SubjectError, System, WorkError};
 use cairn_tests::bench::{HeartbeatsError, HeartbeatsFigures, HeartbeatsOptions, measure_heartbeats};
 use cairn_tests::bench::{KeysError, KeysFigures, KeysOptions, measure_keys};
 use cairn_tests::bench::{KvError, KvOptions, Measurement, compare_kv};
 use cairn_tests::bench::{RepairError, RepairFigures, RepairOptions, measure_repairs};
 use cairn_tests::bench::{SimulationError, simulate_nodes};
 use cairn_tests::bench::{TablesError, TablesOptions, measure_tables};
+use cairn_tests::bench::{clear_at_end_of_input, compare, work};
 use cairn_tests::binary::profile_directory;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
@@ -34,22 +35,17 @@ enum Command {
         /// One JSON document instead of a line for each row
         #[arg(long)]
         json: bool,
-        #[command(flatten)]
-        amount: AmountArguments,
+        /// Much less of everything, to see that it works
+        #[arg(long)]
+        quick: bool,
     },
     /// Rounds on a new dev cluster, on the bare disk and on peers, in turn
-    Run {
-        /// Compare with this too
-        #[arg(long)]
-        peer: Vec<Peer>,
-        /// Rounds of each
-        #[arg(long, default_value_t = 3)]
-        rounds: usize,
-        /// Folder for bench.md and bench.json [default: `bench` beside this program]
-        #[arg(long)]
-        output: Option<PathBuf>,
-        #[command(flatten)]
-        amount: AmountArguments,
+    Run(RunArguments),
+    /// Wait for the end of the input, then end every system whose data is in a folder of `run` and remove it
+    #[command(hide = true)]
+    Clear {
+        /// The folder
+        dir: PathBuf,
     },
     /// The key-value service of new dev clusters, and of a peer
     Kv(KvArguments),
@@ -140,25 +136,40 @@ enum KvPeer {
     Etcd,
 }
 
-#[derive(Debug, Clone, Copy, Args)]
-struct AmountArguments {
-    /// Size of the big file
-    #[arg(long, default_value_t = 1024)]
-    mib: u32,
-    /// Number of small files
-    #[arg(long, default_value_t = 1000)]
-    files: u32,
+#[derive(Debug, Args)]
+struct RunArguments {
+    /// What to compare with; each is installed if it is missing (Debian, Ubuntu)
+    #[arg(long, value_delimiter = ',')]
+    peers: Vec<Peer>,
+    /// Rounds of each; rows that differ too much get further ones
+    #[arg(long, default_value_t = 3, default_value_if("quick", "true", "1"))]
+    rounds: usize,
+    /// What to measure [default: everything]
+    #[arg(long, value_delimiter = ',')]
+    rows: Vec<Row>,
+    /// Much less of everything, and one round if nothing else is said, to see that it works
+    #[arg(long)]
+    quick: bool,
+    /// No round is begun that can be expected to end later
+    #[arg(long, default_value_t = 36)]
+    minutes: u64,
+    /// Folder for bench.md, bench.json and bench.svg [default: `bench` beside this program]
+    #[arg(long)]
+    output: Option<PathBuf>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Peer {
     Gluster,
+    Moosefs,
 }
 
 #[derive(Debug, thiserror::Error)]
 enum BenchError {
     #[error(transparent)]
     Work(#[from] WorkError),
+    #[error(transparent)]
+    Subject(#[from] SubjectError),
     #[error(transparent)]
     Kv(#[from] KvError),
     #[error(transparent)]
@@ -175,19 +186,20 @@ enum BenchError {
     Output(#[from] io::Error),
 }
 
-impl From<AmountArguments> for Amount {
-    fn from(arguments: AmountArguments) -> Self {
-        Self { mib: arguments.mib, files: arguments.files }
+impl From<Peer> for System {
+    fn from(peer: Peer) -> Self {
+        match peer {
+            Peer::Gluster => Self::Gluster,
+            Peer::Moosefs => Self::MooseFs,
+        }
     }
 }
 
 fn main() -> ExitCode {
     let result = match Arguments::parse().command {
-        Command::Work { dir, label, json, amount } => one_round(&dir, &label, json, amount.into()),
-        Command::Run { peer, rounds, output, amount } => {
-            let options = ComparisonOptions { gluster: peer.contains(&Peer::Gluster), rounds, amount: amount.into() };
-            comparison(&options, &output.unwrap_or_else(|| profile_directory().join("bench")))
-        }
+        Command::Work { dir, label, json, quick } => one_round(&dir, &label, json, amount(quick)),
+        Command::Run(arguments) => comparison(arguments),
+        Command::Clear { dir } => clear_at_end_of_input(&dir).map_err(BenchError::from),
         Command::Kv(arguments) => key_values(arguments),
         Command::Repair(arguments) => repairs(arguments),
         Command::Heartbeats(arguments) => heartbeats(arguments),
@@ -206,8 +218,12 @@ fn main() -> ExitCode {
     }
 }
 
+fn amount(quick: bool) -> Amount {
+    if quick { Amount::QUICK } else { Amount::FULL }
+}
+
 fn one_round(dir: &Path, label: &str, json: bool, amount: Amount) -> Result<(), BenchError> {
-    let figures = work(dir, amount, &mut DropPageCache, &mut |figure| {
+    let figures = work(dir, amount, &mut |figure| {
         if !json {
             show(label, figure);
         }
@@ -219,9 +235,17 @@ fn one_round(dir: &Path, label: &str, json: bool, amount: Amount) -> Result<(), 
     Ok(())
 }
 
-fn comparison(options: &ComparisonOptions, output: &Path) -> Result<(), BenchError> {
-    let report = compare(options, &mut |subject, round, figure| show(&format!("{subject} #{round}"), figure))?;
-    report.write(output)?;
+fn comparison(arguments: RunArguments) -> Result<(), BenchError> {
+    let options = ComparisonOptions {
+        peers: arguments.peers.into_iter().map(System::from).collect(),
+        rounds: arguments.rounds,
+        rows: if arguments.rows.is_empty() { Row::all().to_vec() } else { arguments.rows },
+        amount: amount(arguments.quick),
+        time_limit: Duration::from_mins(arguments.minutes),
+    };
+    let output = arguments.output.unwrap_or_else(|| profile_directory().join("bench"));
+    let report = compare(&options, &mut |figure| show(&format!("{} #{}", figure.system, figure.round + 1), figure))?;
+    report.write(&output)?;
     writeln!(io::stdout(), "\n{}\nwritten to {}", report.markdown(), output.display())?;
     Ok(())
 }
@@ -317,6 +341,8 @@ fn show_measurement(measurement: &Measurement) {
 }
 
 fn show(label: &str, figure: &Figure) {
-    let line = writeln!(io::stdout(), "{label:12} {:34} {:12.1} {}", figure.row, figure.value, figure.unit);
+    let (row, seconds) = (figure.row, figure.seconds);
+    let unit = row.unit().name();
+    let line = writeln!(io::stdout(), "{label:12} {:40} {:12.2} {unit:8} {seconds:6.2} s", row.name(), figure.value);
     line.expect("standard output is open");
 }

@@ -20,6 +20,7 @@ mod full_nodes;
 mod garbage;
 mod key_value_benchmark;
 mod key_values;
+mod killed_comparison;
 mod killed_masters;
 mod killed_mount;
 mod lost_targets;

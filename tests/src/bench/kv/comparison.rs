@@ -10,7 +10,7 @@ use super::measurement::{Case, Measurement};
 use super::report::KvReport;
 use super::tokens::Tally;
 use super::worker::{Work, Worker};
-use crate::bench::comparison::scratch_folder;
+use crate::bench::scratch::scratch_folder;
 
 /// What to compare.
 #[derive(Debug, Clone)]

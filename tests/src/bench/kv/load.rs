@@ -4,9 +4,9 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 
 use super::error::KvError;
-use super::processor_time;
 use super::worker::{Work, Worker};
 use crate::bench::latencies::Latencies;
+use crate::bench::processor_time;
 use crate::process::Process;
 
 /// Requests before the measured time, so that connections, caches and compilers of branches are warm.

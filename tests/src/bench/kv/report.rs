@@ -7,8 +7,8 @@ use super::comparison::KvOptions;
 use super::contestant::System;
 use super::error::KvError;
 use super::measurement::{Case, Measurement};
-use crate::bench::figures::median;
 use crate::bench::output;
+use crate::bench::spread::median;
 
 /// Figures of all rounds.
 #[derive(Debug)]
