@@ -14,7 +14,7 @@ const TICK: Duration = Duration::from_millis(10);
 const USER_TICKS_FIELD: usize = 11;
 
 /// Of the program that asks.
-pub(in crate::bench) fn own() -> Duration {
+pub(super) fn own() -> Duration {
     let usage = getrusage(UsageWho::RUSAGE_SELF).expect("a process may ask for its own usage");
     let microseconds = usage.user_time().num_microseconds() + usage.system_time().num_microseconds();
     Duration::from_micros(microseconds.unsigned_abs())
