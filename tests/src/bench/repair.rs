@@ -8,6 +8,8 @@ use std::{fs, io};
 
 use serde::Deserialize;
 
+use super::processor_time;
+use crate::process::Process;
 use crate::{ClusterOptions, DevCluster, wait, workload};
 pub use report::RepairReport;
 
@@ -48,6 +50,8 @@ pub struct RepairFigures {
     pub read_per_byte: f64,
     /// Bytes that all nodes wrote to disk for each byte made.
     pub written_per_byte: f64,
+    /// Processor time of all daemons for each GiB made, whatever else the machine did.
+    pub processor_s_per_gib: f64,
 }
 
 /// Why there are no figures.
@@ -117,8 +121,10 @@ fn measure_loss(cluster: &DevCluster, node: &str) -> Result<RepairFigures, Repai
         now.items.iter().any(|item| item.reason == "missing") || now.rebuilt_chunks > before.rebuilt_chunks
     });
     let begun = Instant::now();
+    let processor_before = processor_time::of(&daemons(cluster));
     wait::until_true_at_leisure("every blob is whole", HEAL_DEADLINE, || is_whole(cluster));
     let healed = begun.elapsed();
+    let processor_s = processor_time::of(&daemons(cluster)).saturating_sub(processor_before).as_secs_f64();
     let (after, written_after) = (heal_status(cluster), written_bytes(cluster, None)?);
     let made = mib(after.rebuilt_bytes - before.rebuilt_bytes);
     Ok(RepairFigures {
@@ -130,7 +136,13 @@ fn measure_loss(cluster: &DevCluster, node: &str) -> Result<RepairFigures, Repai
         mib_a_second: made / healed.as_secs_f64(),
         read_per_byte: mib(after.read_bytes - before.read_bytes) / made,
         written_per_byte: mib(written_after - written_before) / made,
+        processor_s_per_gib: processor_s * 1024.0 / made,
     })
+}
+
+fn daemons(cluster: &DevCluster) -> Vec<Process> {
+    let names = cluster.node_names().into_iter().chain(cluster.master_names());
+    names.map(|name| cluster.process(&name)).collect()
 }
 
 /// For figures: exact to a KiB.

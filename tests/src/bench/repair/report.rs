@@ -22,13 +22,13 @@ impl RepairReport {
         let mut text =
             "Seven nodes, layout 4+2, of which one after the other returns without its data. At least 4 bytes are read \
              and 1 is written for each that is rebuilt.\n\n\
-             | node | begun after, s | healed in, s | chunks | MiB | MiB/s | read for each byte | written for each byte |\n\
-             |---|---:|---:|---:|---:|---:|---:|---:|\n"
+             | node | begun after, s | healed in, s | chunks | MiB | MiB/s | read for each byte | written for each byte | processor s/GiB |\n\
+             |---|---:|---:|---:|---:|---:|---:|---:|---:|\n"
                 .to_owned();
         for row in &self.figures {
             writeln!(
                 text,
-                "| {} | {:.2} | {:.1} | {} | {:.0} | {:.0} | {:.2} | {:.2} |",
+                "| {} | {:.2} | {:.1} | {} | {:.0} | {:.0} | {:.2} | {:.2} | {:.1} |",
                 row.node,
                 row.begun_s,
                 row.healed_s,
@@ -36,7 +36,8 @@ impl RepairReport {
                 row.rebuilt_mib,
                 row.mib_a_second,
                 row.read_per_byte,
-                row.written_per_byte
+                row.written_per_byte,
+                row.processor_s_per_gib
             )
             .expect("a string takes all");
         }
