@@ -113,7 +113,7 @@ struct Comparison<'options> {
 
 impl<'options> Comparison<'options> {
     fn start(options: &'options ComparisonOptions) -> Result<Self, WorkError> {
-        let (begun, systems, scene) = (Instant::now(), options.systems(), Scene::make()?);
+        let (begun, systems, scene) = (Instant::now(), options.systems(), Scene::make(options.amount.free_gib)?);
         let scripts = machine::scripts(&systems, scene.folder());
         for script in &scripts {
             script.run("install")?;

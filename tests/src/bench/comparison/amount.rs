@@ -19,6 +19,8 @@ pub struct Amount {
     pub random_small_reads: u32,
     /// Calls of `stat` in a storm.
     pub stats: u32,
+    /// Disk space that has to be free: three copies of all that a round can write in its time.
+    pub free_gib: u64,
     /// After so long a row ends with what it has done.
     pub row_limit: Duration,
     /// The same, for the row of the huge file.
@@ -36,6 +38,7 @@ impl Amount {
         random_reads: 1000,
         random_small_reads: 4000,
         stats: 50_000,
+        free_gib: 40,
         row_limit: Duration::from_secs(10),
         huge_limit: Duration::from_secs(30),
     };
@@ -49,6 +52,7 @@ impl Amount {
         random_reads: 100,
         random_small_reads: 200,
         stats: 2000,
+        free_gib: 4,
         row_limit: Duration::from_secs(3),
         huge_limit: Duration::from_secs(5),
     };

@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
+use nix::sys::statvfs::statvfs;
+
 use super::peer::PeerScript;
 use super::subject::SubjectError;
 use super::system::System;
@@ -30,8 +32,8 @@ pub(super) struct Scene {
 }
 
 impl Scene {
-    /// Makes the folder, once nobody else has it. What a killed comparison left is cleared first.
-    pub(super) fn make() -> Result<Self, SubjectError> {
+    /// Makes the folder, once nobody else has it, if so much is free. What a killed comparison left is cleared first.
+    pub(super) fn make(free_gib: u64) -> Result<Self, SubjectError> {
         let parent = profile_directory().join("clusters");
         let folder = parent.join("comparison");
         let failed = |error: io::Error| SubjectError::failed(folder.display().to_string(), &error);
@@ -41,6 +43,7 @@ impl Scene {
             return Err(SubjectError::failed("another comparison runs", &folder.display()));
         }
         clear(&folder)?;
+        check_space(&parent, free_gib)?;
         fs::create_dir_all(&folder).map_err(failed)?;
         let mut command = Command::new(std::env::current_exe().map_err(failed)?);
         command.arg("clear").arg(&folder).process_group(0).stdin(Stdio::piped()).stdout(lock);
@@ -61,6 +64,16 @@ impl Drop for Scene {
             fuse::notice(&format!("something is left in {}", self.folder.display()));
         }
     }
+}
+
+fn check_space(folder: &Path, wanted_gib: u64) -> Result<(), SubjectError> {
+    let disk = statvfs(folder).map_err(|error| SubjectError::failed(folder.display().to_string(), &error))?;
+    let free_gib = (disk.blocks_available() * disk.fragment_size()) >> 30;
+    if free_gib >= wanted_gib {
+        return Ok(());
+    }
+    let said = format!("{free_gib} GiB are free, {wanted_gib} are needed; --quick needs less");
+    Err(SubjectError::failed(folder.display().to_string(), &said))
 }
 
 /// What the clearer does: waits for the end of its input, then clears.
@@ -106,7 +119,7 @@ fn end_cairn(folder: &Path) {
 
 #[cfg(test)]
 mod tests {
-    use super::clear;
+    use super::{check_space, clear};
 
     #[test]
     fn a_folder_without_systems_is_removed_and_one_that_is_gone_is_fine() {
@@ -116,5 +129,13 @@ mod tests {
         clear(&folder).unwrap();
         assert!(!folder.exists());
         clear(&folder).unwrap();
+    }
+
+    #[test]
+    fn a_disk_that_is_too_full_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        check_space(folder.path(), 0).unwrap();
+        let refused = check_space(folder.path(), 1 << 40).unwrap_err().to_string();
+        assert!(refused.contains("are needed"), "{refused}");
     }
 }

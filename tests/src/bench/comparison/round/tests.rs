@@ -56,6 +56,7 @@ const LITTLE: Amount = Amount {
     random_reads: 5,
     random_small_reads: 5,
     stats: 50,
+    free_gib: 0,
     row_limit: Duration::from_mins(1),
     huge_limit: Duration::from_mins(1),
 };
