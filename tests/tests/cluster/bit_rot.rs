@@ -189,7 +189,7 @@ fn bits_that_flip_on_as_many_nodes_as_a_blob_may_lose_are_found_and_put_right_by
 }
 
 #[test]
-fn a_node_whose_manifest_is_damaged_refuses_to_start_and_the_cluster_repairs_round_it() {
+fn a_node_whose_manifest_or_current_is_damaged_refuses_to_start_and_the_cluster_repairs_round_it() {
     let _machine = Machine::shared();
     let cluster = DevCluster::start(ClusterOptions::default().nodes(7));
     let source = cluster.folder("source");
@@ -203,11 +203,16 @@ fn a_node_whose_manifest_is_damaged_refuses_to_start_and_the_cluster_repairs_rou
     let database = cluster.data("node-4").join("db");
     let current = fs::read_to_string(database.join("CURRENT")).unwrap();
     let manifest = database.join(current.trim_end());
-    flip(&manifest, fs::metadata(&manifest).unwrap().len() * 4);
-    let log_before = cluster.log("node-4").len();
-    let answer = cluster.dev_start("node-4").expect_failure();
-    let said = format!("{}{}", answer.stderr, &cluster.log("node-4")[log_before..]);
-    assert!(said.contains("remove it to have the node join again"), "the next step is not named: {said}");
+    let half = |path: &Path| fs::metadata(path).unwrap().len() * 4;
+    for damaged in [&manifest, &database.join("CURRENT")] {
+        flip(damaged, half(damaged));
+        let log_before = cluster.log("node-4").len();
+        let answer = cluster.dev_start("node-4").expect_failure();
+        let said = format!("{}{}", answer.stderr, &cluster.log("node-4")[log_before..]);
+        assert!(said.contains("remove it to have the node join again"), "the next step is not named: {said}");
+        flip(damaged, half(damaged));
+    }
+    flip(&manifest, half(&manifest));
     wait::until_true("what it kept is made on the others", REPAIR_DEADLINE, || {
         let status: serde_json::Value = cluster.run(&["status", "--json"]).expect_success().json();
         let heal: HealStatus = cluster.run(&["heal", "status", "--json"]).expect_success().json();
