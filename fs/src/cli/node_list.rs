@@ -1,8 +1,9 @@
 use std::time::{Duration, UNIX_EPOCH};
 
 use cairn_proto::ids::NodeId;
-use cairn_proto::wire::{NodeState, NodeStatus};
+use cairn_proto::wire::{Device, NodeState, NodeStatus};
 use clap::Args;
+use comfy_table::Cell;
 use serde::Serialize;
 
 use super::cluster::ClusterArguments;
@@ -35,6 +36,8 @@ struct NodeLine {
     used_bytes: u64,
     limit_bytes: u64,
     reserved_bytes: u64,
+    /// What the three above are the sums of.
+    devices: Vec<DeviceLine>,
     /// Chunks that count there.
     chunks: u64,
     chunk_bytes: u64,
@@ -47,6 +50,22 @@ struct NodeLine {
     eta_s: Option<u64>,
     /// Milliseconds since 1970; only while it is in maintenance.
     maintenance_until_ms: Option<u64>,
+}
+
+/// One disk of a node.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+struct DeviceLine {
+    name: String,
+    used_bytes: u64,
+    limit_bytes: u64,
+    reserved_bytes: u64,
+}
+
+impl From<&Device> for DeviceLine {
+    fn from(device: &Device) -> Self {
+        let Device { used_bytes, limit_bytes, reserved_bytes, .. } = *device;
+        Self { name: device.name.clone(), used_bytes, limit_bytes, reserved_bytes }
+    }
 }
 
 impl ListArguments {
@@ -69,6 +88,7 @@ impl NodeLine {
             used_bytes: node.devices.iter().map(|device| device.used_bytes).sum(),
             limit_bytes: node.devices.iter().map(|device| device.limit_bytes).sum(),
             reserved_bytes: node.devices.iter().map(|device| device.reserved_bytes).sum(),
+            devices: node.devices.iter().map(DeviceLine::from).collect(),
             name: node.name,
             address: node.address,
             chunks: status.chunks,
@@ -128,6 +148,12 @@ fn text(lines: &[NodeLine]) -> String {
             line.locality.as_str().into(),
             line.waits_for().into(),
         ]);
+        // Of a single one the node's own line says all.
+        for device in line.devices.iter().filter(|_| line.devices.len() > 1) {
+            let mut row = vec![Cell::new(format!("  {}", device.name)), Cell::new(""), Cell::new(""), Cell::new("")];
+            row.extend([number(size(device.used_bytes)), number(size(device.limit_bytes))]);
+            table.add_row(row);
+        }
     }
     table.trim_fmt()
 }
@@ -149,7 +175,7 @@ mod tests {
     use cairn_proto::wire::{Device, Maintenance, NodeInfo, NodeState, NodeStatus};
 
     fn status(name: &str, state: NodeState) -> NodeStatus {
-        let device = Device { limit_bytes: 100, used_bytes: 7, reserved_bytes: 1, ..Device::default() };
+        let device = Device { name: "data".to_owned(), limit_bytes: 100, used_bytes: 7, reserved_bytes: 1 };
         let node = NodeInfo {
             id: NodeId::from_bytes([2; 16]).to_wire(),
             name: name.to_owned(),
@@ -179,7 +205,8 @@ mod tests {
             serde_json::to_string(&line).unwrap(),
             concat!(
                 r#"{"name":"node-1","id":"02020202-0202-0202-0202-020202020202","address":"a:1","state":"draining","#,
-                r#""intended":"draining","used_bytes":7,"limit_bytes":100,"reserved_bytes":1,"chunks":3,"chunk_bytes":20,"#,
+                r#""intended":"draining","used_bytes":7,"limit_bytes":100,"reserved_bytes":1,"#,
+                r#""devices":[{"name":"data","used_bytes":7,"limit_bytes":100,"reserved_bytes":1}],"chunks":3,"chunk_bytes":20,"#,
                 r#""stored_chunks":4,"open_writes":5,"locality":"","drained_percent":75,"eta_s":null,"#,
                 r#""maintenance_until_ms":null}"#
             )
@@ -199,6 +226,19 @@ mod tests {
             assert!(shown.contains(part), "{part} is not in {shown}");
         }
         assert_eq!((lines[2].state, lines[2].drained_percent), ("drained", Some(100)));
+    }
+
+    #[test]
+    fn people_see_the_devices_of_a_node_that_has_several() {
+        let one = status("node-1", NodeState::Active);
+        let mut several = status("node-2", NodeState::Active);
+        let devices = &mut several.node.as_mut().unwrap().devices;
+        devices.push(Device { name: "more".to_owned(), limit_bytes: 50, used_bytes: 3, reserved_bytes: 0 });
+        let shown = text(&[one, several].map(|status| NodeLine::of(status).unwrap()));
+        let lines: Vec<&str> = shown.lines().collect();
+        assert_eq!(lines.len(), 5, "{shown}");
+        assert!(lines[2].contains("node-2") && lines[2].contains("150 B"), "{shown}");
+        assert!(lines[3].contains("  data") && lines[4].contains("  more") && lines[4].contains("50 B"), "{shown}");
     }
 
     #[test]
