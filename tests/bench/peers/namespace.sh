@@ -46,6 +46,7 @@ make_network() {
   # A name without a namespace is left where a whole mount namespace went away.
   in_namespace true 2> /dev/null || rm -f "/run/netns/$namespace"
   [ -e "/run/netns/$namespace" ] || ip netns add "$namespace"
+  stat -L -c %i "/run/netns/$namespace" > "$folder/namespace"
   in_namespace ip link set lo up
   in_namespace ip link show cairn-a > /dev/null 2>&1 || in_namespace ip link add cairn-a type veth peer name cairn-b
   in_namespace ip addr replace "$address/24" dev cairn-a
@@ -53,8 +54,19 @@ make_network() {
   in_namespace ip link set cairn-b up
 }
 
+# All processes in the namespace. Where its name went away with a mount namespace, they are known by its number; since a
+# number may be another's by then, they must also name the folder, or the volume, in their command lines.
 namespace_processes() {
-  if [ -e "/run/netns/$namespace" ]; then ip netns pids "$namespace"; fi
+  local number task
+  if in_namespace true 2> /dev/null; then
+    ip netns pids "$namespace"
+    return
+  fi
+  number=$(cat "$folder/namespace" 2> /dev/null) || return 0
+  for task in /proc/[0-9]*; do
+    [ "$(readlink "$task/ns/net" 2> /dev/null)" = "net:[$number]" ] || continue
+    if tr '\0' ' ' 2> /dev/null < "$task/cmdline" | grep -qF -e "$folder/" -e cairn-bench; then echo "${task#/proc/}"; fi
+  done
 }
 
 no_processes() { [ -z "$(namespace_processes)" ]; }
@@ -116,4 +128,5 @@ print_processes() {
 delete_network() {
   end_processes
   if [ -e "/run/netns/$namespace" ]; then ip netns del "$namespace" 2> /dev/null || rm -f "/run/netns/$namespace"; fi
+  rm -f "$folder/namespace"
 }
