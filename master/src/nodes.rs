@@ -30,5 +30,5 @@ pub use joining::{JoinDecision, decide_join};
 pub use manager::Nodes;
 pub use member::Member;
 pub use orders::{OrderError, Orders};
-pub use standing::PlaceStanding;
+pub use standing::{PlaceStanding, Standings};
 pub use table::NodeTable;

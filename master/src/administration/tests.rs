@@ -121,6 +121,33 @@ async fn an_undrained_node_keeps_what_it_has_and_moves_under_way_are_cleared() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_node_that_was_used_between_two_drains_is_emptied_again_however_short_that_was() {
+    let world = World::new(7).await;
+    let session = world.session().await;
+    world.put(session, 1, "a").await;
+    let node = holder(&world, "a").await;
+    intend(&world, node, NodeState::Draining).await.unwrap();
+    emptied(&world, session).await;
+    assert!(status(&world, node).await.drained);
+    intend(&world, node, NodeState::Active).await.unwrap();
+    let mut keys = Vec::new();
+    for sequence in 2..9 {
+        keys.push(format!("key {sequence}"));
+        world.put(session, sequence, &keys[keys.len() - 1]).await;
+    }
+    // The client has told that nothing is open any more.
+    world.heartbeat(session).unwrap();
+    assert_eq!(status(&world, node).await.open_writes, 0);
+    assert!(status(&world, node).await.chunks > 0);
+    intend(&world, node, NodeState::Draining).await.unwrap();
+    emptied(&world, session).await;
+    for key in &keys {
+        assert!(!names(&segment_of(&world, key).await, node), "{key} is still on it");
+    }
+    assert!(status(&world, node).await.drained);
+}
+
+#[tokio::test(start_paused = true)]
 async fn draining_goes_on_after_an_election() {
     let world = World::new(7).await;
     let session = world.session().await;

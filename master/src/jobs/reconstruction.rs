@@ -61,8 +61,8 @@ pub struct RepairSettings {
 }
 
 /// The reconstruction of one election. The queue is in memory: whatever is missing is seen in the segments' records, which
-/// are surveyed at an election and whenever the standing of a node changes, and for as long as a node is to be emptied;
-/// holes that commits leave are on record.
+/// are surveyed at an election, whenever the standing of a node changes or what it is to be, and for as long as a node is to
+/// be emptied; holes that commits leave are on record.
 pub struct Reconstruction {
     ledger: Ledger,
     clock: Arc<dyn Clock>,
@@ -148,7 +148,6 @@ impl Reconstruction {
     /// One look and all repairs that it makes possible, one after the other: for tests.
     #[cfg(test)]
     pub async fn round(self: &Arc<Self>) -> Result<(), Failure> {
-        *self.surveys.lock() = Surveys::default();
         self.look(&mut Bytes::from_static(keys::REPAIRS)).await?;
         while let Some(segment) = self.take() {
             Arc::clone(self).repair(segment).await?;

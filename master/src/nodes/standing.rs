@@ -27,6 +27,16 @@ impl PlaceStanding {
     }
 }
 
+/// How the data of every registered node stands: whoever sees it change looks at what lies there.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Standings {
+    /// Of each, in one order.
+    pub places: Vec<(ChunkPlace, PlaceStanding)>,
+    /// How often it was changed what a node is to be. One that was emptied, used again and is emptied once more stands as
+    /// before, and has other chunks.
+    pub intents: u64,
+}
+
 impl Nodes {
     /// What has become of a place, when a dead node may be away for `grace`. Nobody waits for a node that was to be
     /// emptied, and a maintenance stands for the grace as long as it lasts.
@@ -55,8 +65,10 @@ impl Nodes {
         }
     }
 
-    /// The standing of every registered node's data, in one order: whoever sees it change looks at what lies there.
-    pub fn standings(&self, grace: Duration) -> Vec<(ChunkPlace, PlaceStanding)> {
-        self.table.pick(|member| Some((member.place(), self.standing_of(member, grace))))
+    /// The standing of every registered node's data.
+    pub fn standings(&self, grace: Duration) -> Standings {
+        // Counted first: what is changed meanwhile is a change that the next look sees.
+        let intents = self.table.intents();
+        Standings { places: self.table.pick(|member| Some((member.place(), self.standing_of(member, grace)))), intents }
     }
 }

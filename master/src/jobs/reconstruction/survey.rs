@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use super::{Damage, Reconstruction};
 use crate::failure::{Failure, StateError};
 use crate::keys;
-use crate::nodes::PlaceStanding;
+use crate::nodes::{PlaceStanding, Standings};
 use crate::state::{State, decode_segment};
 use crate::store::View;
 
@@ -17,9 +17,6 @@ use crate::store::View;
 const REPEAT_AFTER: Duration = Duration::from_secs(1);
 /// The same in times of what a survey costs.
 const PAUSE_PER_COST: u32 = 4;
-
-/// The standing of each registered node's data.
-type Standings = Vec<(ChunkPlace, PlaceStanding)>;
 
 /// What the last survey saw.
 #[derive(Debug, Default)]
@@ -33,13 +30,13 @@ pub(super) struct Surveys {
 }
 
 impl Surveys {
-    /// Whether every segment is to be looked at: when the standing of a node has changed, and over and over as long as a
+    /// Whether every segment is to be looked at: when the standing of a node has changed or what it is to be, and over and over as long as a
     /// leaving node was named when nothing was left to do, for writes that were open then may still be committed there.
     fn is_due(&self, standings: &Standings, is_idle: bool, now: Instant) -> bool {
         if self.standings.as_ref() != Some(standings) {
             return true;
         }
-        let mut leaving = standings.iter().filter(|(_, standing)| *standing == PlaceStanding::Leaving);
+        let mut leaving = standings.places.iter().filter(|(_, standing)| *standing == PlaceStanding::Leaving);
         let is_named = leaving.any(|(place, _)| !self.unnamed.contains(place));
         is_idle && is_named && self.repeat_at.is_none_or(|at| at <= now)
     }
@@ -66,12 +63,12 @@ impl Reconstruction {
     /// Looks at every segment, apart from the threads that serve requests.
     pub(super) async fn survey(&self, standings: Standings) -> Result<(), Failure> {
         let start = self.clock.now();
-        let leaving = standings.iter().filter(|(_, standing)| *standing == PlaceStanding::Leaving);
+        let leaving = standings.places.iter().filter(|(_, standing)| *standing == PlaceStanding::Leaving);
         let mut unnamed: HashSet<ChunkPlace> = leaving.map(|(place, _)| *place).collect();
         // Asked before the state is read: what is open no more by now is committed in it, or never will be.
         unnamed.retain(|place| !self.nodes.has_open_writes(place.node));
         let view = self.ledger.view()?;
-        let by_place = standings.iter().copied().collect();
+        let by_place = standings.places.iter().copied().collect();
         let looking = tokio::task::spawn_blocking(move || look_at_all(view.as_ref(), &by_place));
         let found = looking.await.map_err(|error| Refusal::NotReady { why: error.to_string() })??;
         unnamed.retain(|place| !found.named.contains(place));
@@ -125,12 +122,14 @@ mod tests {
 
     use super::Surveys;
     use crate::nodes::PlaceStanding::{Leaving, Present};
+    use crate::nodes::Standings;
 
     #[test]
     fn a_leaving_node_is_surveyed_until_nothing_names_it() {
         let now = Instant::now();
         let place = ChunkPlace { node: NodeId::generate(), incarnation: IncarnationId::generate() };
-        let (here, leaving) = (vec![(place, Present)], vec![(place, Leaving)]);
+        let [here, leaving] =
+            [Present, Leaving].map(|standing| Standings { places: vec![(place, standing)], intents: 0 });
         assert!(Surveys::default().is_due(&here, true, now));
         let later = now + Duration::from_secs(1);
         let mut surveys = Surveys { standings: Some(here.clone()), repeat_at: Some(later), unnamed: HashSet::new() };
@@ -141,5 +140,7 @@ mod tests {
         assert_eq!(due, [false, false, true]);
         surveys.unnamed.insert(place);
         assert!(!surveys.is_due(&leaving, true, later));
+        let once_more = Standings { intents: 2, ..leaving };
+        assert!(surveys.is_due(&once_more, false, now), "it was used again since it was empty");
     }
 }
