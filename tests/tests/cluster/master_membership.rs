@@ -1,7 +1,7 @@
 //! Goal: masters come and go while the cluster works, and one that is gone stays gone.
 
 use std::fs;
-use std::net::TcpListener;
+use std::net::{TcpListener, TcpStream};
 use std::time::{Duration, Instant};
 
 use cairn_tests::value_load::ValueLoad;
@@ -31,7 +31,7 @@ struct Leader {
     address: String,
 }
 
-/// Starts a fourth master that waits to be added.
+/// Starts a fourth master that waits to be added, and listens.
 fn start_fourth(cluster: &DevCluster) -> (ForegroundDaemon, String) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap().to_string();
@@ -42,7 +42,9 @@ fn start_fourth(cluster: &DevCluster) -> (ForegroundDaemon, String) {
         cluster.data("master-4").display()
     );
     fs::write(cluster.dir().join("config/master-4.toml"), config).unwrap();
-    (run_fourth(cluster), address)
+    let fourth = run_fourth(cluster);
+    wait::until_true("the fourth master listens", END_DEADLINE, || TcpStream::connect(&address).is_ok());
+    (fourth, address)
 }
 
 /// Starts it, for the first time or again.
