@@ -69,14 +69,12 @@ pub(super) struct KernelCache {
     inode_limit: usize,
     state: Mutex<State>,
     kernel: OnceLock<Arc<dyn NameCache>>,
-    /// For who waits: the same as in the state.
+    /// Changes of the store are told as they happen. Changed and asked for under the lock of the state.
     followed: watch::Sender<bool>,
 }
 
 #[derive(Default)]
 struct State {
-    /// Changes of the store are told as they happen.
-    is_followed: bool,
     /// Grows with every change that is made here or told.
     stamp: u64,
     /// Grows with every change of the set of names.
@@ -118,7 +116,7 @@ impl KernelCache {
     /// asked for after `stamp` may then be believed for long.
     pub(super) fn is_told_since(&self, stamp: Stamp) -> bool {
         let state = self.state.lock();
-        state.is_followed && state.stamp == stamp.0
+        *self.followed.borrow() && state.stamp == stamp.0
     }
 
     /// A name stands for something else, or has other attributes.
@@ -134,7 +132,6 @@ impl KernelCache {
     /// Whether changes of the store are told from now on. What was told before is over either way.
     pub(super) fn set_followed(&self, is_followed: bool) {
         let mut state = self.state.lock();
-        state.is_followed = is_followed;
         state.names_changed();
         self.followed.send_replace(is_followed);
     }
@@ -149,7 +146,7 @@ impl KernelCache {
     }
 
     pub(super) fn is_followed(&self) -> bool {
-        self.state.lock().is_followed
+        *self.followed.borrow()
     }
 
     /// Somebody begins to read the directory. While files `are_written` here, their names are in no listing that is kept:
@@ -159,7 +156,7 @@ impl KernelCache {
         let generation = state.generation;
         let has_older_reader = state.readers.range(..generation).next().is_some();
         // An older reader may still fill the kernel's memory with what it reads.
-        let caches = state.is_followed && !are_written && !has_older_reader;
+        let caches = *self.followed.borrow() && !are_written && !has_older_reader;
         let keeps = caches && state.kept.as_ref().is_some_and(|kept| kept.serves(generation, now));
         if caches {
             *state.readers.entry(generation).or_default() += 1;

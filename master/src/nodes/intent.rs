@@ -91,28 +91,16 @@ mod tests {
     use std::time::Duration;
 
     use cairn_proto::Refusal;
-    use cairn_proto::ids::{BootId, IncarnationId, NodeId};
     use cairn_proto::records::Node;
     use cairn_proto::wire::{Maintenance, NodeState};
 
     use super::{Intent, MAINTENANCE_LIMIT, decide_intent};
+    use crate::fakes::node_record;
 
     const HOUR: Duration = Duration::from_hours(1);
 
     fn node(intended_state: NodeState) -> Node {
-        Node {
-            id: NodeId::generate(),
-            incarnation: IncarnationId::generate(),
-            boot: BootId::generate(),
-            name: "node-1".to_owned(),
-            address: "127.0.0.1:7101".to_owned(),
-            locality: Vec::new(),
-            devices: Vec::new(),
-            state: NodeState::Active,
-            intended_state,
-            maintenance: None,
-            drained_from_bytes: 0,
-        }
+        Node { intended_state, ..node_record() }
     }
 
     #[test]

@@ -106,12 +106,4 @@ down() {
   rm -rf "$state/vols/$volume" "$folder"/brick-* "$folder/glusterd.pid"
 }
 
-case $action in
-  install | version | down) "$action" ;;
-  up | restart | lose)
-    record_action
-    "$action"
-    ;;
-  processes) print_processes ;;
-  *) echo "gluster.sh: $action is none of its actions" >&2; exit 2 ;;
-esac
+run_action

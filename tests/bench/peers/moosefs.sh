@@ -124,12 +124,4 @@ down() {
   rm -rf "$folder"/server-* "$folder/master" "$folder"/*.cfg
 }
 
-case $action in
-  install | version | down) "$action" ;;
-  up | restart | lose)
-    record_action
-    "$action"
-    ;;
-  processes) print_processes ;;
-  *) echo "moosefs.sh: $action is none of its actions" >&2; exit 2 ;;
-esac
+run_action

@@ -1,4 +1,5 @@
-# What the scripts of peers that live in a network namespace share; sourced by them, with `peer`, `address` and `folder` set.
+# What the scripts of peers that live in a network namespace share; sourced by them, with `action`,
+# `peer`, `address` and `folder` set.
 #
 # These peers refuse a loopback address, so their daemons live in a network namespace of their own, on one end of a veth
 # pair that never leaves it. The mount is made from inside the namespace and seen outside, because only the network is
@@ -129,4 +130,17 @@ delete_network() {
   end_processes
   if [ -e "/run/netns/$namespace" ]; then ip netns del "$namespace" 2> /dev/null || rm -f "/run/netns/$namespace"; fi
   rm -f "$folder/namespace"
+}
+
+# run_action: does what the script was called for, by the function of that name.
+run_action() {
+  case $action in
+    install | version | down) "$action" ;;
+    up | restart | lose)
+      record_action
+      "$action"
+      ;;
+    processes) print_processes ;;
+    *) echo "$peer.sh: $action is none of its actions" >&2; exit 2 ;;
+  esac
 }

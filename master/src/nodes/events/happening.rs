@@ -94,27 +94,12 @@ fn state_changed(before: &Node, after: &Node, heard: Heard) -> Option<Happening>
 
 #[cfg(test)]
 mod tests {
-    use cairn_proto::ids::{BootId, IncarnationId, NodeId};
+    use cairn_proto::ids::{BootId, IncarnationId};
     use cairn_proto::records::Node;
     use cairn_proto::wire::{Maintenance, NodeEventKind, NodeState};
 
     use super::{Heard, happenings};
-
-    fn node() -> Node {
-        Node {
-            id: NodeId::generate(),
-            incarnation: IncarnationId::generate(),
-            boot: BootId::generate(),
-            name: "node-1".to_owned(),
-            address: "127.0.0.1:7101".to_owned(),
-            locality: Vec::new(),
-            devices: Vec::new(),
-            state: NodeState::Active,
-            intended_state: NodeState::Active,
-            maintenance: None,
-            drained_from_bytes: 0,
-        }
-    }
+    use crate::fakes::node_record;
 
     fn kinds(before: &Node, after: &Node) -> Vec<NodeEventKind> {
         happenings(Some(before), after, Heard::default()).into_iter().map(|happening| happening.kind).collect()
@@ -122,7 +107,7 @@ mod tests {
 
     #[test]
     fn silence_and_its_end_are_told_once_each() {
-        let active = node();
+        let active = node_record();
         let in_state = |state| Node { state, ..active.clone() };
         let (suspect, dead) = (in_state(NodeState::Suspect), in_state(NodeState::Dead));
         assert_eq!(kinds(&active, &suspect), [NodeEventKind::Missed]);
@@ -136,7 +121,7 @@ mod tests {
 
     #[test]
     fn a_new_life_tells_where_it_is_and_what_it_lost() {
-        let mut dead = node();
+        let mut dead = node_record();
         dead.state = NodeState::Dead;
         let moved = Node {
             boot: BootId::generate(),
@@ -153,7 +138,7 @@ mod tests {
 
     #[test]
     fn what_an_administrator_wants_is_told_and_what_follows_from_it_is_not() {
-        let active = node();
+        let active = node_record();
         let draining = Node { intended_state: NodeState::Draining, ..active.clone() };
         assert_eq!(kinds(&active, &draining), [NodeEventKind::Draining]);
         assert_eq!(kinds(&draining, &Node { state: NodeState::Draining, ..draining.clone() }), []);
