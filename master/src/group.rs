@@ -2,7 +2,7 @@
 
 use cairn_proto::wire;
 
-use crate::store::{MemberRole, MemberStatus, ReplicatedStore};
+use crate::store::{MemberRole, MemberState, MemberStatus, ReplicatedStore};
 
 /// Tells how the masters are.
 pub trait Group: Send + Sync {
@@ -22,12 +22,22 @@ impl From<MemberStatus> for wire::MasterStatus {
             id: status.member.id,
             name: status.member.name,
             address: status.member.address,
-            reachable: status.reachable,
+            state: wire::MasterState::from(status.state).into(),
             elected: status.elected,
             raft_leader: status.raft_leader,
             applied_index: status.applied_index,
             voter: status.role == MemberRole::Voter,
             disk: status.disk.to_wire(),
+        }
+    }
+}
+
+impl From<MemberState> for wire::MasterState {
+    fn from(state: MemberState) -> Self {
+        match state {
+            MemberState::Active => Self::Active,
+            MemberState::Unreachable => Self::Unreachable,
+            MemberState::Unknown => Self::Unknown,
         }
     }
 }

@@ -55,7 +55,7 @@ pub use identity::IdentityError;
 pub use memory::MemoryStore;
 pub use open::{OpenError, open, open_with};
 pub use operation::{Expected, Operation};
-pub use options::{LeaseOptions, LogOptions, LogWriting, Member, MemberRole, MemberStatus, StoreOptions};
+pub use options::{LeaseOptions, LogOptions, LogWriting, Member, MemberRole, MemberState, MemberStatus, StoreOptions};
 pub use queue::{Claims, CommandQueue, Turn};
 pub use replicated::{FatalError, ReplicatedStore};
 pub use session::StoreSession;

@@ -1,5 +1,5 @@
 use cairn_proto::ids::MasterId;
-use cairn_proto::wire::MasterStatus;
+use cairn_proto::wire::{MasterState, MasterStatus};
 use clap::Args;
 use comfy_table::Cell;
 use serde::Serialize;
@@ -8,7 +8,7 @@ use super::cluster::ClusterArguments;
 use super::table::{number, plain_table};
 use super::{ExitStatus, Failure, console};
 
-/// `cairn master list`: the masters as one of them sees the group.
+/// `cairn master list`: the masters as the one that leads Raft sees the group, or another if none leads.
 #[derive(Debug, Args)]
 pub(crate) struct ListArguments {
     /// Print one JSON array
@@ -29,7 +29,7 @@ pub(crate) struct MasterLine {
     pub(crate) role: &'static str,
     elected: bool,
     raft_leader: bool,
-    applied_index: u64,
+    applied_index: Option<u64>,
     disk: String,
 }
 
@@ -44,16 +44,25 @@ impl ListArguments {
 impl From<MasterStatus> for MasterLine {
     fn from(master: MasterStatus) -> Self {
         Self {
+            state: master_state(master.state()),
             id: master.id,
             name: master.name,
             address: master.address,
-            state: if master.reachable { "active" } else { "unreachable" },
             role: if master.voter { "voter" } else { "learner" },
             elected: master.elected,
             raft_leader: master.raft_leader,
             applied_index: master.applied_index,
             disk: MasterId::from_wire(&master.disk).map_or_else(|error| error.to_string(), |disk| disk.to_string()),
         }
+    }
+}
+
+/// A state of a master as people and programs read it.
+pub(crate) fn master_state(state: MasterState) -> &'static str {
+    match state {
+        MasterState::Active => "active",
+        MasterState::Unreachable => "unreachable",
+        MasterState::Unknown => "unknown",
     }
 }
 
@@ -75,17 +84,17 @@ fn text(lines: &[MasterLine]) -> String {
 #[cfg(test)]
 mod tests {
     use super::{MasterLine, text};
-    use cairn_proto::wire::MasterStatus;
+    use cairn_proto::wire::{MasterState, MasterStatus};
 
     fn line() -> MasterLine {
         MasterLine::from(MasterStatus {
             id: 4,
             name: "master-4".to_owned(),
             address: "a:4".to_owned(),
-            reachable: true,
+            state: MasterState::Active.into(),
             elected: true,
             raft_leader: true,
-            applied_index: 9,
+            applied_index: Some(9),
             voter: false,
             disk: vec![0; 16].into(),
         })
@@ -97,6 +106,14 @@ mod tests {
             serde_json::to_string(&line()).unwrap(),
             r#"{"id":4,"name":"master-4","address":"a:4","state":"active","role":"learner","elected":true,"raft_leader":true,"applied_index":9,"disk":"00000000-0000-0000-0000-000000000000"}"#
         );
+    }
+
+    #[test]
+    fn what_no_master_knows_is_not_guessed() {
+        let unheard =
+            MasterStatus { state: MasterState::Unknown.into(), applied_index: None, ..MasterStatus::default() };
+        let shown = serde_json::to_string(&MasterLine::from(unheard)).unwrap();
+        assert!(shown.contains(r#""state":"unknown""#) && shown.contains(r#""applied_index":null"#), "{shown}");
     }
 
     #[test]

@@ -7,6 +7,7 @@ use clap::Args;
 use serde::Serialize;
 
 use super::cluster::ClusterArguments;
+use super::master_list::master_state;
 use super::table::{number, plain_table};
 use super::{ExitStatus, Failure, console};
 
@@ -113,9 +114,9 @@ impl From<DomainLevel> for DomainLine {
 impl From<MasterStatus> for MasterLine {
     fn from(master: MasterStatus) -> Self {
         Self {
+            state: master_state(master.state()),
             name: master.name,
             address: master.address,
-            state: if master.reachable { "active" } else { "unreachable" },
             elected: master.elected,
             raft_leader: master.raft_leader,
         }
@@ -259,7 +260,8 @@ impl ClusterStatus {
 mod tests {
     use super::ClusterStatus;
     use cairn_proto::wire::{
-        Device, DomainLevel, GetStatusResponse, Label, Layout, MasterStatus, NodeInfo, NodeState, RedundancyCount,
+        Device, DomainLevel, GetStatusResponse, Label, Layout, MasterState, MasterStatus, NodeInfo, NodeState,
+        RedundancyCount,
     };
 
     fn response() -> GetStatusResponse {
@@ -270,10 +272,10 @@ mod tests {
                 id: 1,
                 name: "master-1".to_owned(),
                 address: "127.0.0.1:7001".to_owned(),
-                reachable: true,
+                state: MasterState::Active.into(),
                 elected: true,
                 raft_leader: true,
-                applied_index: 9,
+                applied_index: Some(9),
                 ..MasterStatus::default()
             }],
             nodes: vec![NodeInfo {

@@ -9,13 +9,23 @@ use super::masters::{Call, CallKind};
 use super::{Client, ClientError};
 
 impl Client {
-    /// The masters, as one that answers sees them.
+    /// The masters, as the one that leads Raft sees them, since it hears from all; if it does not answer, as another
+    /// sees them, which knows less.
     pub async fn masters(&self) -> Result<Vec<wire::MasterStatus>, ClientError> {
         let call = Call { what: "list the masters", deadline: self.connection.deadline(), kind: CallKind::Overview };
-        let listed = self.connection.masters.ask_any_on(call, |channel| async move {
-            AdminClient::new(channel).list_masters(wire::ListMastersRequest {}).await
-        });
-        Ok(listed.await?.masters)
+        let masters = &self.connection.masters;
+        let mut seen = masters.ask_any_on(call, list_masters).await?.masters;
+        let some_unknown = seen.iter().any(|master| master.state() == wire::MasterState::Unknown);
+        if let Some(leader) = seen.iter_mut().find(|master| some_unknown && master.raft_leader) {
+            match masters.ask_in_turn(call, std::slice::from_ref(&leader.address), list_masters).await {
+                Ok(answer) => return Ok(answer.masters),
+                Err(error) => {
+                    tracing::debug!(%error, leader = leader.name, "the master that leads Raft does not list the masters");
+                    leader.set_state(wire::MasterState::Unknown);
+                }
+            }
+        }
+        Ok(seen)
     }
 
     /// Adds the master that waits at `address`; returns its id. It votes once it has caught up.
@@ -54,4 +64,8 @@ impl Client {
         let answer = masters.call_on(call, |channel| request(AdminClient::new(channel))).await;
         answer.map_err(|error| error.into_client_error(what))
     }
+}
+
+async fn list_masters(channel: Channel) -> Result<Response<wire::ListMastersResponse>, Status> {
+    AdminClient::new(channel).list_masters(wire::ListMastersRequest {}).await
 }

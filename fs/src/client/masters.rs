@@ -198,17 +198,31 @@ impl Masters {
         F: Fn(Channel) -> R,
         R: Future<Output = Result<Response<T>, Status>>,
     {
-        let mut history = History::default();
         let addresses = self.ring.lock().addresses().to_vec();
+        self.ask_in_turn(call, &addresses, request).await
+    }
+
+    /// Asks these masters, one after the other, each once, until one answers.
+    pub(super) async fn ask_in_turn<T, F, R>(
+        &self,
+        call: Call,
+        addresses: &[String],
+        request: F,
+    ) -> Result<T, ClientError>
+    where
+        F: Fn(Channel) -> R,
+        R: Future<Output = Result<Response<T>, Status>>,
+    {
+        let mut history = History::default();
         for address in addresses {
-            match attempt(request(self.channel(&address)?), call.deadline).await {
+            match attempt(request(self.channel(address)?), call.deadline).await {
                 Attempt::Done(answer) => return Ok(answer),
                 Attempt::Refused(refusal) => return Err(ClientError::from_refusal(call.what, refusal)),
                 Attempt::NotElected(elected) => {
                     history.reached = true;
                     history.last = format!("{address} is not elected, but {elected}");
                 }
-                Attempt::NoAnswer { why, maybe_ran, silence } => history.no_answer(&address, &why, maybe_ran, silence),
+                Attempt::NoAnswer { why, maybe_ran, silence } => history.no_answer(address, &why, maybe_ran, silence),
             }
         }
         Err(self.gave_up(call, history).into_client_error(call.what))

@@ -254,7 +254,8 @@ async fn a_master_comes_back_with_its_sessions_and_keys() {
     assert_eq!((leader.address.as_str(), leader.lease.unwrap().master), (master.address.as_str(), 1));
     let status = client.clone().get_status(wire::GetStatusRequest {}).await.unwrap().into_inner();
     assert_eq!((status.keys, status.cluster), (1, session.cluster));
-    assert!(status.masters[0].elected && status.masters[0].reachable && status.masters[0].raft_leader);
+    assert!(status.masters[0].elected && status.masters[0].raft_leader);
+    assert_eq!(status.masters[0].state(), wire::MasterState::Active);
     master.stop.cancel();
     tokio::time::timeout(PATIENCE, running).await.expect("it stops").unwrap().unwrap();
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::raft::ChangeError;
-use super::{MemberRole, ReplicatedStore, Standing, Store};
+use super::{MemberRole, MemberState, ReplicatedStore, Standing, Store};
 
 /// Why the masters did not do what was asked of them.
 #[derive(Debug, thiserror::Error)]
@@ -49,14 +49,19 @@ impl ReplicatedStore {
             self.step_down(None).await?;
             return Err(ChangeError::NotLeading { leader: self.group().leader_address() }.into());
         }
-        let elected = members.iter().any(|status| status.member.id == id && status.elected && status.reachable);
+        let elected = members
+            .iter()
+            .any(|status| status.member.id == id && status.elected && status.state == MemberState::Active);
         if elected && id != self.group().me() {
             // Removing it now would leave nobody elected until its lease runs out.
             let why = format!("master {id} is elected and takes the lead first; ask again");
             return Err(ChangeError::Unfinished { why }.into());
         }
-        let reachable: BTreeSet<u64> =
-            members.iter().filter(|status| status.reachable).map(|status| status.member.id).collect();
+        let reachable: BTreeSet<u64> = members
+            .iter()
+            .filter(|status| status.state == MemberState::Active)
+            .map(|status| status.member.id)
+            .collect();
         let highest = *self.state().highest_master().borrow();
         Ok(self.group().remove(id, highest, &reachable).await?)
     }

@@ -104,14 +104,24 @@ pub enum MemberRole {
     Learner,
 }
 
+/// Whether a master is heard.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MemberState {
+    /// It has answered within the last lease period.
+    Active,
+    /// It has not.
+    Unreachable,
+    /// Only the Raft leader hears from all; another master knows of itself and of the leader.
+    Unknown,
+}
+
 /// One master as this one sees it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MemberStatus {
     /// The master.
     pub member: Member,
-    /// It has answered within the last lease period. Only the Raft leader hears from all; another master knows of
-    /// itself and the Raft leader.
-    pub reachable: bool,
+    /// Whether it is heard.
+    pub state: MemberState,
     /// What it is to elections.
     pub role: MemberRole,
     /// Its disk.
@@ -120,6 +130,6 @@ pub struct MemberStatus {
     pub raft_leader: bool,
     /// It holds the lease.
     pub elected: bool,
-    /// Log index it has applied (this master) or stored (the others, as the Raft leader knows it); 0 if unknown.
-    pub applied_index: u64,
+    /// Log index it has applied (this master) or stored (the others, as the Raft leader knows it).
+    pub applied_index: Option<u64>,
 }

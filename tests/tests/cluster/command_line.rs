@@ -5,7 +5,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use cairn_tests::binary::cairn_program;
-use cairn_tests::status::{ClusterStatus, KeyStatus, ListedKey};
+use cairn_tests::status::{ClusterStatus, KeyStatus, ListedKey, MasterStatus};
 use cairn_tests::{COMMAND_DEADLINE, ClusterOptions, DevCluster, Finished, Machine, fuse, tools, wait, workload};
 
 #[test]
@@ -120,15 +120,29 @@ fn status_shows_masters_nodes_and_what_died() {
     }
     assert_eq!((status.redundancy["2"], status.redundancy["lost"]), (1, 0));
 
-    let (follower, elected) = (cluster.master_names(), cluster.elected());
+    let (masters, elected) = (cluster.master_names(), cluster.elected());
+    let [lost, follower] = &masters.into_iter().filter(|name| *name != elected).collect::<Vec<_>>()[..] else {
+        panic!("three masters, of which {elected} is elected");
+    };
+    assert!(master_states(&cluster, follower).iter().all(|(_, state)| state == "active"), "asked of one that follows");
     cluster.kill("node-6");
-    cluster.kill(follower.iter().find(|name| **name != elected).unwrap());
+    cluster.kill(lost);
     cluster.wait_nodes(Duration::from_secs(15), "dead", &["node-6"]);
     let status: ClusterStatus = cluster.status();
     assert_eq!(status.nodes.iter().filter(|node| node.state == "active").count(), 5);
     assert_eq!((status.redundancy["2"], status.redundancy["1"]), (0, 1), "{:?}", status.redundancy);
     let text = cluster.run(&["status"]).expect_success().text();
     assert!(text.contains("node-6") && text.contains("dead"), "{text}");
+    let told = master_states(&cluster, follower);
+    for (name, state) in &told {
+        assert_eq!(state, if name == lost { "unreachable" } else { "active" }, "{told:?}");
+    }
+}
+
+/// The masters and their states as `cairn master list` tells them that knows of `asked` alone.
+fn master_states(cluster: &DevCluster, asked: &str) -> Vec<(String, String)> {
+    let list = cluster.run(&["master", "list", "--json", "--masters", &cluster.address(asked)]).expect_success();
+    list.json::<Vec<MasterStatus>>().into_iter().map(|master| (master.name, master.state)).collect()
 }
 
 #[test]

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use cairn_proto::ids::BootId;
 use cairn_proto::transport::{Liveness, TcpConnector, channel};
 use cairn_proto::wire::metadata_client::MetadataClient;
-use cairn_proto::wire::{GetLeaderRequest, GetStatusResponse, NodeState};
+use cairn_proto::wire::{GetLeaderRequest, GetStatusResponse, MasterState, NodeState};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
@@ -30,7 +30,7 @@ pub(crate) struct Observation {
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct MasterSeen {
-    reachable: bool,
+    active: bool,
     elected: bool,
 }
 
@@ -42,10 +42,10 @@ struct NodeSeen {
 
 impl From<GetStatusResponse> for Observation {
     fn from(status: GetStatusResponse) -> Self {
-        let masters = status
-            .masters
-            .into_iter()
-            .map(|master| (master.name, MasterSeen { reachable: master.reachable, elected: master.elected }));
+        let masters = status.masters.into_iter().map(|master| {
+            let active = master.state() == MasterState::Active;
+            (master.name, MasterSeen { active, elected: master.elected })
+        });
         let nodes = status.nodes.into_iter().map(|node| {
             let active = node.state() == NodeState::Active;
             (node.name, NodeSeen { active, boot: node.boot })
@@ -58,7 +58,7 @@ impl Observation {
     /// Whether the masters count this master or node as serving.
     pub(crate) fn serves(&self, daemon: &Daemon) -> bool {
         match daemon.kind {
-            DaemonKind::Master => self.masters.get(&daemon.name).is_some_and(|master| master.reachable),
+            DaemonKind::Master => self.masters.get(&daemon.name).is_some_and(|master| master.active),
             DaemonKind::Node => self.nodes.get(&daemon.name).is_some_and(|node| node.active),
             DaemonKind::Mount => true,
         }
@@ -138,16 +138,16 @@ mod tests {
     use crate::cli::dev::daemon::daemons;
     use crate::cli::dev::directory::ClusterDirectory;
     use crate::cli::dev::settings::RequestedSettings;
-    use cairn_proto::wire::{GetStatusResponse, MasterStatus, NodeInfo, NodeState};
+    use cairn_proto::wire::{GetStatusResponse, MasterState, MasterStatus, NodeInfo, NodeState};
     use std::path::Path;
 
     #[test]
     fn a_daemon_serves_when_the_elected_master_says_so() {
         let settings = RequestedSettings::default().create(7000).unwrap();
         let daemons = daemons(&ClusterDirectory::at(Path::new("/d")).unwrap(), &settings);
-        let master = |name: &str, reachable, elected| MasterStatus {
+        let master = |name: &str, state: MasterState, elected| MasterStatus {
             name: name.to_owned(),
-            reachable,
+            state: state.into(),
             elected,
             ..MasterStatus::default()
         };
@@ -158,7 +158,11 @@ mod tests {
             ..NodeInfo::default()
         };
         let seen = Observation::from(GetStatusResponse {
-            masters: vec![master("master-1", true, true), master("master-2", false, false)],
+            masters: vec![
+                master("master-1", MasterState::Active, true),
+                master("master-2", MasterState::Unreachable, false),
+                master("master-3", MasterState::Unknown, false),
+            ],
             nodes: vec![node("node-1", NodeState::Active), node("node-2", NodeState::Suspect)],
             ..GetStatusResponse::default()
         });

@@ -10,7 +10,7 @@ use openraft::{Instant, ServerState, Snapshot};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use super::super::{Attempt, Member, MemberRole, MemberStatus, Proposal};
+use super::super::{Attempt, Member, MemberRole, MemberState, MemberStatus, Proposal};
 use super::convert::{
     append_from_wire, append_response_to_wire, snapshot_meta_from_wire, transfer_from_wire, vote_from_wire,
     vote_request_from_wire, vote_response_to_wire, vote_to_wire,
@@ -184,11 +184,17 @@ impl Group {
         }
     }
 
-    /// The members as this master sees them. One that answered within `fresh` counts as reachable.
+    /// The members as this master sees them. One that answered within `fresh` counts as active.
     pub(crate) fn members(&self, fresh: Duration) -> Vec<MemberStatus> {
         let metrics = self.raft.metrics().borrow_watched().clone();
         let leader = metrics.current_leader;
-        let heard = |id: u64| Some(metrics.heartbeat.as_ref()?.get(&id)?.as_ref()?.elapsed());
+        let heard = |id: u64| match &metrics.heartbeat {
+            None => MemberState::Unknown,
+            Some(heard) if heard.get(&id).is_some_and(|since| since.is_some_and(|since| since.elapsed() < fresh)) => {
+                MemberState::Active
+            }
+            Some(_) => MemberState::Unreachable,
+        };
         let stored = |id: u64| metrics.replication.as_ref()?.get(&id)?.as_ref().map(|log_id| log_id.index);
         let voters: BTreeSet<u64> = metrics.membership_config.voter_ids().collect();
         let members = metrics.membership_config.nodes().map(|(id, peer)| {
@@ -196,12 +202,12 @@ impl Group {
             let applied = if own { metrics.last_applied.map(|log_id| log_id.index) } else { stored(*id) };
             MemberStatus {
                 member: Member { id: *id, name: peer.name.clone(), address: peer.address.clone() },
-                reachable: own || leader == Some(*id) || heard(*id).is_some_and(|since| since < fresh),
+                state: if own || leader == Some(*id) { MemberState::Active } else { heard(*id) },
                 raft_leader: leader == Some(*id),
                 elected: false,
                 role: if voters.contains(id) { MemberRole::Voter } else { MemberRole::Learner },
                 disk: peer.disk,
-                applied_index: applied.unwrap_or(0),
+                applied_index: applied,
             }
         });
         members.collect()

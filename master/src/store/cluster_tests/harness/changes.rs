@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::time::timeout;
 
-use super::super::super::{AdministrationError, ChangeError, Member, MemberRole, ReplicatedStore};
+use super::super::super::{AdministrationError, ChangeError, Member, MemberRole, MemberState, ReplicatedStore};
 use super::{Cluster, PATIENCE};
 
 impl Cluster {
@@ -52,7 +52,7 @@ impl Cluster {
             loop {
                 let members = elected.members_status();
                 let both = members.iter().filter(|status| status.elected && status.raft_leader).count();
-                if both == 1 && members.iter().filter(|status| status.reachable).count() == size {
+                if both == 1 && members.iter().filter(|status| status.state == MemberState::Active).count() == size {
                     return;
                 }
                 tokio::time::sleep(Duration::from_millis(10)).await;
