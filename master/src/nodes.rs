@@ -3,6 +3,7 @@
 mod admissions;
 mod beats;
 mod client;
+mod device_room;
 mod events;
 mod grpc_client;
 mod health;

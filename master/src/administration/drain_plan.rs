@@ -119,7 +119,7 @@ impl<R: Rng> DrainPlanner<R> {
         note(self.targets.entry(target).or_default(), chunk.length_bytes);
         self.check_spread(&others, target, segment.layout.code as usize);
         for taker in self.takers.iter_mut().filter(|taker| taker.node == target) {
-            taker.free_bytes = taker.free_bytes.saturating_sub(chunk.length_bytes);
+            taker.fill(chunk.length_bytes);
         }
     }
 
@@ -200,7 +200,8 @@ mod tests {
 
     fn node(number: u8, free_bytes: u64, datacenter: Option<&str>) -> Candidate {
         let locality = datacenter.map(|name| ("dc".to_owned(), name.to_owned())).into_iter().collect();
-        Candidate { node: place(number).node, free_bytes, limit_bytes: 100, locality }
+        let (node, largest_free_bytes) = (place(number).node, free_bytes);
+        Candidate { node, free_bytes, largest_free_bytes, limit_bytes: 100, locality }
     }
 
     /// Node 1 is to be emptied of these segments.

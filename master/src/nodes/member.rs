@@ -5,6 +5,7 @@ use cairn_proto::records::{ChunkPlace, Node};
 use cairn_proto::wire::{self, NodeState};
 use tokio::time::Instant;
 
+use super::device_room::{DeviceRoom, reserve};
 use super::events::Conditions;
 use super::health::{Health, NodeTiming};
 use crate::scheduler::Candidate;
@@ -60,27 +61,26 @@ impl Member {
         if let Some(stats) = self.health.stats() {
             node.devices.clone_from(&stats.devices);
         }
-        let mut info = wire::NodeInfo::from(&node);
-        for (index, device) in info.devices.iter_mut().enumerate() {
-            device.reserved_bytes = if index == 0 { reserved_bytes } else { 0 };
-        }
-        info
+        reserve(&mut node.devices, reserved_bytes);
+        wire::NodeInfo::from(&node)
     }
 
     /// The node as the scheduler sees it, or why nothing new may be placed on it.
     pub fn candidate(&self, reserved_bytes: u64, now: Instant, timing: &NodeTiming) -> Result<Candidate, String> {
-        let (limit_bytes, free_bytes) = self.room();
-        let free_bytes = match self.health.why_not_placeable(self.state(now, timing)) {
-            None => free_bytes.saturating_sub(reserved_bytes),
-            Some(_) if self.is_full(now, timing) => 0,
+        let room = DeviceRoom::of(self.devices(), reserved_bytes);
+        let (free_bytes, largest_free_bytes) = match self.health.why_not_placeable(self.state(now, timing)) {
+            None => (room.free_bytes, room.largest_bytes),
+            Some(_) if self.is_full(now, timing) => (0, 0),
             Some(why) => return Err(why),
         };
-        Ok(Candidate { node: self.node.id, free_bytes, limit_bytes, locality: self.locality() })
+        let (node, limit_bytes) = (self.node.id, room.limit_bytes);
+        Ok(Candidate { node, free_bytes, largest_free_bytes, limit_bytes, locality: self.locality() })
     }
 
     /// The node as one that keeps a chunk already, for the spread of the next.
     pub fn keeper(&self) -> Candidate {
-        Candidate { node: self.node.id, free_bytes: 0, limit_bytes: 0, locality: self.locality() }
+        let (node, locality) = (self.node.id, self.locality());
+        Candidate { node, free_bytes: 0, largest_free_bytes: 0, limit_bytes: 0, locality }
     }
 
     /// Its labels, widest failure domain first.
@@ -91,16 +91,22 @@ impl Member {
     /// Whether it would take writes if it had room: it serves, but not more than it holds.
     fn is_full(&self, now: Instant, timing: &NodeTiming) -> bool {
         let refuses = self.health.stats().is_some_and(|stats| !stats.refusing_writes.is_empty());
-        refuses && self.state(now, timing) == NodeState::Active && self.room().1 < FULL_BELOW_BYTES
+        refuses && self.state(now, timing) == NodeState::Active && self.device_room().largest_bytes < FULL_BELOW_BYTES
     }
 
     /// Room in all and room not used, over its devices.
     pub fn room(&self) -> (u64, u64) {
-        let devices = self.health.stats().map_or(&[][..], |stats| &stats.devices);
-        devices.iter().fold((0, 0), |(limit, free): (u64, u64), device| {
-            let device_free = device.limit_bytes.saturating_sub(device.used_bytes);
-            (limit.saturating_add(device.limit_bytes), free.saturating_add(device_free))
-        })
+        let room = self.device_room();
+        (room.limit_bytes, room.free_bytes)
+    }
+
+    /// The same, and on one of them, before anything is reserved.
+    fn device_room(&self) -> DeviceRoom {
+        DeviceRoom::of(self.devices(), 0)
+    }
+
+    fn devices(&self) -> &[wire::Device] {
+        self.health.stats().map_or(&[], |stats| &stats.devices)
     }
 
     /// Where a chunk put on it now would lie.

@@ -8,10 +8,25 @@ pub struct Candidate {
     pub node: NodeId,
     /// Room that is neither used nor reserved.
     pub free_bytes: u64,
+    /// The same on the one of its devices that has most: a chunk lies on one.
+    pub largest_free_bytes: u64,
     /// Room in all.
     pub limit_bytes: u64,
     /// Labels, widest failure domain first.
     pub locality: Vec<(String, String)>,
+}
+
+impl Candidate {
+    /// Whether a chunk of so many bytes has room there.
+    pub fn has_room(&self, bytes: u64) -> bool {
+        self.largest_free_bytes >= bytes
+    }
+
+    /// Counts a chunk that is to go there.
+    pub fn fill(&mut self, bytes: u64) {
+        self.free_bytes = self.free_bytes.saturating_sub(bytes);
+        self.largest_free_bytes = self.largest_free_bytes.min(self.free_bytes);
+    }
 }
 
 /// Which of several equally spread nodes is taken first.
@@ -53,7 +68,8 @@ mod tests {
     use cairn_proto::ids::NodeId;
 
     fn with_free(free_bytes: u64) -> Candidate {
-        Candidate { node: NodeId::generate(), free_bytes, limit_bytes: 1000, locality: Vec::new() }
+        let (node, largest_free_bytes) = (NodeId::generate(), free_bytes);
+        Candidate { node, free_bytes, largest_free_bytes, limit_bytes: 1000, locality: Vec::new() }
     }
 
     #[test]
@@ -62,6 +78,14 @@ mod tests {
         assert!(Score::BestFit.rank(&full) < Score::BestFit.rank(&empty));
         assert!(Score::WorstFit.rank(&empty) < Score::WorstFit.rank(&full));
         assert!(Score::Hybrid.rank(&empty) < Score::Hybrid.rank(&full));
+    }
+
+    #[test]
+    fn a_chunk_needs_its_room_on_one_device() {
+        let mut candidate = Candidate { largest_free_bytes: 60, ..with_free(100) };
+        assert!(candidate.has_room(60) && !candidate.has_room(61));
+        candidate.fill(50);
+        assert!(candidate.has_room(50) && !candidate.has_room(51));
     }
 
     #[test]

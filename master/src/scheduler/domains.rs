@@ -46,7 +46,7 @@ mod tests {
     fn at(datacenter: &str, rack: &str) -> Candidate {
         let label = |key: &str, value: &str| (key.to_owned(), value.to_owned());
         let locality = vec![label("dc", datacenter), label("rack", rack)];
-        Candidate { node: NodeId::generate(), free_bytes: 0, limit_bytes: 0, locality }
+        Candidate { node: NodeId::generate(), free_bytes: 0, largest_free_bytes: 0, limit_bytes: 0, locality }
     }
 
     #[test]

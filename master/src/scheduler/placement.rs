@@ -66,7 +66,7 @@ pub fn place<R: Rng + ?Sized>(
     if candidates.len() < needed {
         return Err(CannotPlace::TooFewNodes { needed, serving: candidates.len(), missing: missing.to_vec() });
     }
-    let roomy: Vec<&Candidate> = candidates.iter().filter(|candidate| candidate.free_bytes >= room_bytes).collect();
+    let roomy: Vec<&Candidate> = candidates.iter().filter(|candidate| candidate.has_room(room_bytes)).collect();
     if roomy.len() < needed {
         return Err(CannotPlace::NoSpace { needed, with_room: roomy.len() });
     }
@@ -89,7 +89,7 @@ pub fn place_beside<R: Rng + ?Sized>(
     random: &mut R,
 ) -> Result<NodeId, CannotPlace> {
     let kept: Vec<&Candidate> = kept.iter().collect();
-    let roomy: Vec<&Candidate> = candidates.iter().filter(|candidate| candidate.free_bytes >= room_bytes).collect();
+    let roomy: Vec<&Candidate> = candidates.iter().filter(|candidate| candidate.has_room(room_bytes)).collect();
     choose(&kept, &roomy, 1, score, random).first().map(|chosen| chosen.node).ok_or_else(|| {
         if candidates.is_empty() {
             CannotPlace::TooFewNodes { needed: 1, serving: 0, missing: missing.to_vec() }
@@ -131,6 +131,7 @@ mod tests {
             .map(|&free_bytes| Candidate {
                 node: NodeId::generate(),
                 free_bytes,
+                largest_free_bytes: free_bytes,
                 limit_bytes: 1 << 30,
                 locality: Vec::new(),
             })

@@ -98,6 +98,7 @@ mod tests {
                 .map(|(datacenter, rack, switch, free_bytes)| Candidate {
                     node: NodeId::generate(),
                     free_bytes,
+                    largest_free_bytes: free_bytes,
                     limit_bytes: 1000,
                     locality: [("datacenter", datacenter), ("rack", rack), ("switch", switch)]
                         .map(|(key, value)| (key.to_owned(), value.to_string()))
@@ -136,7 +137,13 @@ mod tests {
     #[test]
     fn nodes_without_labels_are_all_used_in_time() {
         let nodes: Vec<Candidate> = (0..8)
-            .map(|_| Candidate { node: NodeId::generate(), free_bytes: 9, limit_bytes: 10, locality: Vec::new() })
+            .map(|_| Candidate {
+                node: NodeId::generate(),
+                free_bytes: 9,
+                largest_free_bytes: 9,
+                limit_bytes: 10,
+                locality: Vec::new(),
+            })
             .collect();
         let candidates: Vec<&Candidate> = nodes.iter().collect();
         let mut random = StdRng::seed_from_u64(7);

@@ -102,7 +102,7 @@ impl Balance {
         }
         if let Some(to) = self.0.get_mut(&moved.to.node) {
             to.held_bytes = to.held_bytes.saturating_add(moved.length_bytes);
-            to.candidate.free_bytes = to.candidate.free_bytes.saturating_sub(moved.length_bytes);
+            to.candidate.fill(moved.length_bytes);
         }
     }
 
@@ -126,7 +126,7 @@ fn evens_out(source: &BalancedNode, target: &BalancedNode, length_bytes: u64) ->
     let is_clear = source.fill() > target.fill().saturating_add(STOP_GAP);
     let (left, filled) =
         (source.held_bytes.saturating_sub(length_bytes), target.held_bytes.saturating_add(length_bytes));
-    is_clear && source.fill_with(left) >= target.fill_with(filled) && target.candidate.free_bytes >= length_bytes
+    is_clear && source.fill_with(left) >= target.fill_with(filled) && target.candidate.has_room(length_bytes)
 }
 
 #[cfg(test)]
@@ -173,7 +173,8 @@ mod tests {
             let locality = datacenter.map(|name| ("dc".to_owned(), name.to_string())).into_iter().collect();
             let (node, limit_bytes) = (place(number).node, *limit_bytes);
             let free_bytes = limit_bytes.saturating_sub(held_bytes);
-            let candidate = Candidate { node, free_bytes, limit_bytes, locality };
+            let largest_free_bytes = free_bytes;
+            let candidate = Candidate { node, free_bytes, largest_free_bytes, limit_bytes, locality };
             BalancedNode { place: place(number), held_bytes, candidate }
         }))
     }
