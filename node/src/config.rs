@@ -7,11 +7,10 @@ use bytesize::ByteSize;
 use cairn_proto::wire;
 use serde::{Deserialize, Serialize};
 
+use crate::device_config::{self, DeviceConfig, InvalidDevices, least_memory};
+
 /// Resident memory that a node is laid out for when its configuration names none.
 const DEFAULT_MEMORY: ByteSize = ByteSize::mib(256);
-
-/// Below this the write buffers and windows would be too small to work with.
-const MIN_MEMORY: ByteSize = ByteSize::mib(64);
 
 /// What background work may read and write in a second where the configuration names nothing: no disk's whole rate, and
 /// more than a node needs to make 100 MiB of chunks.
@@ -29,8 +28,14 @@ const DEFAULT_SCRUB_PERIOD: Duration = Duration::from_hours(30 * 24);
 pub struct Config {
     /// For people; kept in the directory too, so that two nodes cannot swap theirs unnoticed.
     pub name: String,
-    /// Where everything of this node lies.
+    /// Where the node's identity lies, and all that it keeps unless `devices` are named.
     pub dir: PathBuf,
+    /// Where chunks are kept: a store on each device. Without any, there is one in `dir`.
+    #[serde(default)]
+    pub devices: Vec<DeviceConfig>,
+    /// Names of devices that are lost: the node goes on without them, for ever. Said at the start, and in no file.
+    #[serde(skip)]
+    pub without_devices: Vec<String>,
     /// Address to serve at; port 0 takes a free one.
     pub listen: SocketAddr,
     /// Address that others reach this node at, where it is not `listen`.
@@ -93,8 +98,11 @@ pub enum InvalidConfig {
     #[error("locality {0:?} is not of the form key=value")]
     Locality(String),
     /// Too little memory.
-    #[error("memory = {0} is too little; give the node at least {MIN_MEMORY}")]
+    #[error("memory = {0} is too little; give the node at least {least}", least = least_memory(1))]
     Memory(ByteSize),
+    /// Devices that cannot work.
+    #[error(transparent)]
+    Devices(#[from] InvalidDevices),
     /// Too little for background work.
     #[error("background_bandwidth = {0} is too little; give it at least {MIN_BACKGROUND_BANDWIDTH} a second")]
     BackgroundBandwidth(ByteSize),
@@ -127,8 +135,12 @@ impl Config {
         if self.listen.ip().is_unspecified() && self.advertise.is_none() {
             return Err(InvalidConfig::NoAdvertisedAddress(self.listen));
         }
-        if self.memory < MIN_MEMORY {
+        if self.memory < least_memory(1) {
             return Err(InvalidConfig::Memory(self.memory));
+        }
+        device_config::check(&self.devices, self.memory)?;
+        if self.limit.is_some() && !self.devices.is_empty() {
+            return Err(InvalidDevices::LimitOfNode.into());
         }
         if self.background_bandwidth < MIN_BACKGROUND_BANDWIDTH {
             return Err(InvalidConfig::BackgroundBandwidth(self.background_bandwidth));
@@ -178,6 +190,7 @@ impl From<&Locality> for wire::Label {
 #[cfg(test)]
 mod tests {
     use super::{Config, InvalidConfig};
+    use crate::device_config::InvalidDevices;
 
     const MINIMAL: &str = r#"
         name = "node-1"
@@ -235,6 +248,17 @@ mod tests {
         assert_eq!(config.check(), Err(InvalidConfig::NoAdvertisedAddress(config.listen)));
         config.advertise = Some("node-1.example:7100".to_owned());
         assert_eq!(config.check(), Ok(()));
+    }
+
+    #[test]
+    fn devices_have_limits_of_their_own() {
+        let devices = "devices = [{ name = \"a\", dir = \"/x\", limit = \"1GiB\" }, { name = \"b\", dir = \"/y\" }]";
+        let config = with(devices);
+        assert_eq!(config.check(), Ok(()));
+        assert_eq!(config.devices[0].limit, Some(bytesize::ByteSize::gib(1)));
+        let both = with(&format!("{devices}\nlimit = \"2GiB\""));
+        assert_eq!(both.check(), Err(InvalidDevices::LimitOfNode.into()));
+        assert!(matches!(with(&format!("{devices}\nmemory = \"64MiB\"")).check(), Err(InvalidConfig::Devices(_))));
     }
 
     #[test]

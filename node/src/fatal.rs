@@ -9,17 +9,28 @@ use tokio::sync::watch;
 #[derive(Debug, Clone)]
 pub struct Fatal {
     cause: Arc<watch::Sender<Option<String>>>,
+    /// The device that speaks, of several.
+    device: Option<String>,
 }
 
 impl Fatal {
     /// Nothing has failed yet.
     pub fn new() -> Self {
-        Self { cause: Arc::new(watch::Sender::new(None)) }
+        Self { cause: Arc::new(watch::Sender::new(None)), device: None }
+    }
+
+    /// The same, for one device of several: it is named in the cause.
+    #[must_use]
+    pub fn of_device(&self, device: &str) -> Self {
+        Self { cause: Arc::clone(&self.cause), device: Some(device.to_owned()) }
     }
 
     /// Ends the process; the first cause is the one reported.
     pub fn raise(&self, cause: impl Into<String>) {
-        let cause = cause.into();
+        let cause = match &self.device {
+            Some(device) => format!("device {device}: {}", cause.into()),
+            None => cause.into(),
+        };
         tracing::error!(%cause, "the node ends");
         self.cause.send_if_modified(|first| {
             let is_first = first.is_none();
@@ -58,9 +69,9 @@ mod tests {
             let fatal = fatal.clone();
             async move { fatal.raised().await }
         });
-        fatal.raise("first");
+        fatal.of_device("slow").raise("first");
         fatal.raise("second");
-        assert_eq!(waiting.await.unwrap(), "first");
-        assert_eq!(fatal.raised().await, "first");
+        assert_eq!(waiting.await.unwrap(), "device slow: first");
+        assert_eq!(fatal.raised().await, "device slow: first");
     }
 }

@@ -5,8 +5,13 @@ use cairn_proto::ids::{ClusterId, IncarnationId, NodeId};
 use cairn_proto::storage::replace_file;
 use serde::{Deserialize, Serialize};
 
+use crate::devices::{DeviceError, Known};
+
 /// Version of everything below the node's directory. Raised when an older program could misread it.
-pub const FORMAT_VERSION: u32 = 1;
+pub const FORMAT_VERSION: u32 = 2;
+
+/// The version of a node that names no devices: older programs can read it.
+const FORMAT_WITHOUT_DEVICES: u32 = 1;
 
 pub(crate) const IDENTITY_FILE: &str = "identity.toml";
 /// Where a crash leaves one that was not named yet.
@@ -23,6 +28,8 @@ pub struct Identity {
     pub cluster: Option<ClusterId>,
     /// Name of the node it was made for.
     pub name: String,
+    /// Its devices; none where it keeps everything in the directory itself.
+    pub(crate) devices: Vec<Known>,
 }
 
 /// Why a directory is refused. Nothing in it was changed.
@@ -68,17 +75,9 @@ pub enum IdentityError {
         /// Name of this node.
         ours: String,
     },
-    /// The database lost files.
-    #[error(
-        "{dir} is incomplete: {missing} is missing. Restore it, or remove {dir} to have the node \
-             join again without its chunks (they are repaired from other nodes)"
-    )]
-    Truncated {
-        /// The database's folder.
-        dir: PathBuf,
-        /// What is not there.
-        missing: &'static str,
-    },
+    /// A device, or the place of chunks, is not what it should be.
+    #[error(transparent)]
+    Device(#[from] DeviceError),
     /// The cluster's id is settled and another was named.
     #[error(
         "this node belongs to cluster {ours} and the masters to cluster {theirs}; \
@@ -96,6 +95,9 @@ pub enum IdentityError {
 struct IdentityText {
     format: u32,
     name: String,
+    /// Name and id of each. In front of what must not be missing, so that a file which is cut off is damaged.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    devices: Vec<(String, String)>,
     node: String,
     incarnation: String,
     #[serde(skip_serializing_if = "Option::is_none", default)]
@@ -110,7 +112,13 @@ struct FormatText {
 impl Identity {
     /// A node that never was, in no cluster.
     pub(crate) fn new(name: &str) -> Self {
-        Self { node: NodeId::generate(), incarnation: IncarnationId::generate(), cluster: None, name: name.to_owned() }
+        Self {
+            node: NodeId::generate(),
+            incarnation: IncarnationId::generate(),
+            cluster: None,
+            name: name.to_owned(),
+            devices: Vec::new(),
+        }
     }
 
     /// The identity in `dir`, if it is the one of node `name`.
@@ -128,7 +136,9 @@ impl Identity {
         }
         let text = toml::from_str::<IdentityText>(&text).map_err(|error| damaged(error.message().to_owned()))?;
         let id = |error: uuid::Error| damaged(error.to_string());
+        let known = |(name, device): (String, String)| Ok::<_, uuid::Error>(Known { device: device.parse()?, name });
         let identity = Self {
+            devices: text.devices.into_iter().map(known).collect::<Result<_, _>>().map_err(id)?,
             node: text.node.parse().map_err(id)?,
             incarnation: text.incarnation.parse().map_err(id)?,
             cluster: text.cluster.map(|cluster| cluster.parse()).transpose().map_err(id)?,
@@ -144,13 +154,14 @@ impl Identity {
     /// chunk is ever acknowledged under an identity that a power cut takes back.
     pub(crate) fn written(self, dir: &Path) -> Result<Self, IdentityError> {
         let text = IdentityText {
-            format: FORMAT_VERSION,
+            format: if self.devices.is_empty() { FORMAT_WITHOUT_DEVICES } else { FORMAT_VERSION },
             name: self.name.clone(),
+            devices: self.devices.iter().map(|known| (known.name.clone(), known.device.to_string())).collect(),
             node: self.node.to_string(),
             incarnation: self.incarnation.to_string(),
             cluster: self.cluster.map(|cluster| cluster.to_string()),
         };
-        let text = toml::to_string(&text).expect("five plain fields are valid TOML");
+        let text = toml::to_string(&text).expect("plain fields are valid TOML");
         let path = dir.join(IDENTITY_FILE);
         replace_file(&path, text.as_bytes()).map_err(io_error(&path))?;
         Ok(self)

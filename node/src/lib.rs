@@ -3,6 +3,8 @@
 mod admission;
 mod background;
 mod config;
+mod device_config;
+mod devices;
 mod fatal;
 mod home;
 mod identity;
@@ -16,8 +18,11 @@ mod scrub;
 mod server;
 mod service;
 pub mod store;
+pub mod stores;
 
 pub use config::{Config, InvalidConfig, Locality};
+pub use device_config::{DeviceConfig, InvalidDevices};
+pub use devices::{Device, DeviceError, Places};
 pub use fatal::Fatal;
 pub use home::Home;
 pub use identity::{FORMAT_VERSION, Identity, IdentityError};

@@ -14,15 +14,16 @@ use crate::identity::IdentityError;
 use crate::orders::{Order, Orders};
 use crate::rebuild::Peers;
 use crate::relay::Relays;
-use crate::scrub::Scrub;
-use crate::store::{MemoryShares, Store, StoreError};
+use crate::scrub::Scrubs;
+use crate::store::{MemoryShares, StoreError};
+use crate::stores::Stores;
 
 /// What the services and the registration of one node share.
 pub(crate) struct Node {
-    pub(crate) store: Arc<Store>,
+    pub(crate) stores: Arc<Stores>,
     pub(crate) admission: Admission,
     pub(crate) fatal: Fatal,
-    pub(crate) scrub: Arc<Scrub>,
+    pub(crate) scrubs: Arc<Scrubs>,
     /// One permit for each stream that is being read.
     pub(crate) reads: Arc<Semaphore>,
     /// One permit for each of them that nobody waits for: the others are left to clients.
@@ -54,19 +55,19 @@ pub(crate) struct Presence {
 impl Node {
     pub(crate) fn new(
         home: Home,
-        store: Arc<Store>,
+        stores: Arc<Stores>,
         presence: Presence,
         shares: MemoryShares,
         relays: Relays,
         fatal: Fatal,
-        scrub: Arc<Scrub>,
+        scrubs: Arc<Scrubs>,
     ) -> Result<Self, StoreError> {
         let identity = home.identity();
         Ok(Self {
             admission: Admission::new(BootId::generate()),
             fatal,
-            background: Arc::clone(scrub.background()),
-            scrub,
+            background: Arc::clone(scrubs.background()),
+            scrubs,
             reads: Arc::new(Semaphore::new(shares.read_streams)),
             background_reads: Arc::new(Semaphore::new(shares.read_streams / 2)),
             relays: Arc::new(relays),
@@ -79,9 +80,9 @@ impl Node {
             address: presence.address,
             locality: presence.locality,
             home: Mutex::new(home),
-            orders: Orders::open(Arc::clone(&store))?,
+            orders: Orders::open(Arc::clone(&stores))?,
             polled: watch::Sender::new(Instant::now()),
-            store,
+            stores,
         })
     }
 
@@ -108,13 +109,6 @@ impl Node {
 
     /// The node as its masters should know it.
     pub(crate) fn info(&self) -> Result<wire::NodeInfo, StoreError> {
-        let usage = self.store.usage()?;
-        let device = wire::Device {
-            name: "data".to_owned(),
-            limit_bytes: usage.limit_bytes,
-            used_bytes: usage.used_bytes,
-            reserved_bytes: 0,
-        };
         Ok(wire::NodeInfo::from(&records::Node {
             id: self.id,
             incarnation: self.incarnation,
@@ -122,7 +116,7 @@ impl Node {
             name: self.name.clone(),
             address: self.address.clone(),
             locality: self.locality.clone(),
-            devices: vec![device],
+            devices: self.stores.usage()?,
             state: wire::NodeState::Active,
             intended_state: wire::NodeState::Active,
             maintenance: None,

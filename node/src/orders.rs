@@ -5,7 +5,8 @@ use cairn_proto::ids::{ClusterId, IncarnationId};
 use cairn_proto::{Refusal, wire};
 use tokio::sync::Mutex;
 
-use crate::store::{Store, StoreError};
+use crate::store::StoreError;
+use crate::stores::Stores;
 
 const RECORD: &str = "order-epochs";
 
@@ -28,7 +29,7 @@ pub(crate) struct Order {
 /// an epoch is on stable storage before the first order under it is carried out.
 pub(crate) struct Orders {
     highest: Mutex<Epochs>,
-    store: Arc<Store>,
+    stores: Arc<Stores>,
 }
 
 impl Epochs {
@@ -86,19 +87,19 @@ impl Order {
 }
 
 impl Orders {
-    pub(crate) fn open(store: Arc<Store>) -> Result<Self, StoreError> {
-        let highest = match store.system_record(RECORD)? {
-            Some(bytes) => Epochs::decode(&bytes)?,
-            None => Epochs::default(),
-        };
-        Ok(Self { highest: Mutex::new(highest), store })
+    /// A device that was formed since has none, and one may have missed the last when the process ended.
+    pub(crate) fn open(stores: Arc<Stores>) -> Result<Self, StoreError> {
+        let kept = stores.system_records(RECORD)?;
+        let kept: Vec<Epochs> = kept.iter().map(|bytes| Epochs::decode(bytes)).collect::<Result<_, _>>()?;
+        let highest = kept.into_iter().max().unwrap_or_default();
+        Ok(Self { highest: Mutex::new(highest), stores })
     }
 
     /// Refuses a lower epoch than the highest seen; keeps a higher one durably before it returns.
     pub(crate) async fn obey(&self, order: &Order) -> Result<(), Refusal> {
         let mut highest = self.highest.lock().await;
         if order.epochs.judge(*highest)? {
-            self.store.keep_system_record(RECORD, order.epochs.encode()).await?;
+            self.stores.keep_system_record(RECORD, order.epochs.encode()).await?;
             *highest = order.epochs;
         }
         Ok(())

@@ -20,7 +20,8 @@ pub(crate) use peers::Peers;
 pub(crate) use source::Source;
 
 use crate::background::Background;
-use crate::store::{Store, StoreError, Tally, Target, rebuilder};
+use crate::store::{StoreError, Tally, Target, rebuilder};
+use crate::stores::Stores;
 use source::ReadFailure;
 
 /// What is read of other chunks at once: two such pieces are being read, while what the one before them made is stored.
@@ -76,25 +77,25 @@ impl Rebuild {
     /// nothing of it is left. Ends early once `progress` has no receiver.
     pub(crate) async fn run(
         self,
-        store: Arc<Store>,
+        stores: Arc<Stores>,
         background: &Background,
         progress: watch::Sender<RebuildProgress>,
     ) -> Result<Tally, RebuildError> {
         let (target, expected) = (self.target(), self.expected());
-        if let Some(tally) = store.sealed(&target, &expected)? {
+        if let Some(tally) = stores.sealed(&target, &expected)? {
             return Ok(tally);
         }
-        store.readmit(self.segment);
-        let made = self.make(&store, background, &target, &expected, &progress).await;
+        stores.readmit(self.segment);
+        let made = self.make(&stores, background, &target, &expected, &progress).await;
         if made.is_err() {
-            store.drop_unsealed(&target).await?;
+            stores.drop_unsealed(&target).await?;
         }
         made
     }
 
     async fn make(
         &self,
-        store: &Store,
+        stores: &Stores,
         background: &Background,
         target: &Target,
         expected: &Tally,
@@ -109,8 +110,8 @@ impl Rebuild {
         while let Some(piece) = next {
             let (frames, read_bytes) = piece?;
             let (cells, made_bytes) = (frames.len() as u64, bytes_of(&frames));
-            let (stored, following) = join(store.put(target, frames, || Ok(())), pieces.next()).await;
-            stored?;
+            let (outcome, following) = join(stores.put(target, frames, || Ok(())), pieces.next()).await;
+            outcome?;
             next = following;
             done = RebuildProgress { cells: done.cells + cells, read_bytes: done.read_bytes + read_bytes };
             if progress.send(done).is_err() {
@@ -118,7 +119,7 @@ impl Rebuild {
             }
             join(pace.wait(done.read_bytes), background.spend(made_bytes)).await;
         }
-        Ok(store.seal(target, Vec::new(), expected, || Ok(())).await?)
+        Ok(stores.seal(target, Vec::new(), expected, || Ok(())).await?)
     }
 
     fn target(&self) -> Target {

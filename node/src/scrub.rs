@@ -6,6 +6,7 @@
 mod findings;
 mod pass;
 mod progress;
+mod scrubs;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -22,6 +23,7 @@ use tokio_util::sync::CancellationToken;
 use findings::Findings;
 use pass::{Interrupted, Pass, move_logged, on_thread};
 use progress::Progress;
+pub(crate) use scrubs::Scrubs;
 
 use crate::background::Background;
 use crate::rebuild::Pace;
@@ -40,7 +42,7 @@ const LEAVE_AGAIN_AFTER: Duration = Duration::from_secs(5);
 const RETRY_AFTER: Duration = Duration::from_mins(1);
 
 /// The scrubber of one store.
-pub(crate) struct Scrub {
+struct Scrub {
     store: Arc<Store>,
     period: Duration,
     background: Arc<Background>,
@@ -64,12 +66,7 @@ struct State {
 }
 
 impl Scrub {
-    pub(crate) fn new(
-        store: Arc<Store>,
-        period: Duration,
-        background: Arc<Background>,
-        stop: CancellationToken,
-    ) -> Self {
+    fn new(store: Arc<Store>, period: Duration, background: Arc<Background>, stop: CancellationToken) -> Self {
         let state = State {
             findings: Findings::default(),
             progress: Progress::start(Instant::now()),
@@ -86,36 +83,36 @@ impl Scrub {
 
     /// Has everything verified at once, reading at most so much in a second; 0 for as much as the node may do in the
     /// background.
-    pub(crate) fn order(&self, bytes_per_second: u64) {
+    fn order(&self, bytes_per_second: u64) {
         self.state.lock().order = Some(bytes_per_second);
         self.orders.fetch_add(1, Ordering::SeqCst);
         self.ordered.notify_waiters();
     }
 
-    /// What it shares with all other background work of the node.
-    pub(crate) fn background(&self) -> &Arc<Background> {
-        &self.background
+    /// Whether a chunk of the segment is kept where it looks. One that cannot be looked up may be.
+    fn keeps(&self, segment: SegmentId) -> bool {
+        !matches!(self.store.chunk_index(segment), Ok(None))
     }
 
     /// Remembers a damaged chunk, whoever met it.
-    pub(crate) fn note(&self, segment: SegmentId, chunk_index: u8, why: &str) {
+    fn note(&self, segment: SegmentId, chunk_index: u8, why: &str) {
         if self.state.lock().findings.add(segment, chunk_index) {
             tracing::error!(%segment, chunk = chunk_index, why, "a chunk is damaged");
         }
     }
 
     /// A chunk was put right.
-    pub(crate) fn repaired(&self, segment: SegmentId) {
+    fn repaired(&self, segment: SegmentId) {
         self.state.lock().findings.repaired(segment);
     }
 
     /// Some of the damaged chunks, for the master.
-    pub(crate) fn damaged(&self) -> Vec<wire::DamagedChunk> {
+    fn damaged(&self) -> Vec<wire::DamagedChunk> {
         self.state.lock().findings.report()
     }
 
     /// How it goes.
-    pub(crate) fn status(&self) -> wire::ScrubStatus {
+    fn status(&self) -> wire::ScrubStatus {
         let (state, now) = (self.state.lock(), Instant::now());
         let (found_chunks, repaired_chunks, unrepaired_chunks) = state.findings.counts();
         wire::ScrubStatus {
@@ -134,7 +131,7 @@ impl Scrub {
     }
 
     /// Works until told to stop.
-    pub(crate) async fn run(self: Arc<Self>) {
+    async fn run(self: Arc<Self>) {
         let mut cursor = self.kept_cursor();
         let mut due = Instant::now();
         while !self.stop.is_cancelled() {

@@ -14,15 +14,17 @@ use tower::util::MapResponseLayer;
 
 use crate::background::Background;
 use crate::config::{Config, InvalidConfig};
+use crate::devices::{Device, Places};
 use crate::fatal::Fatal;
 use crate::home::Home;
 use crate::identity::IdentityError;
 use crate::node::{Node, Presence};
 use crate::registration::{JoinError, Registration};
 use crate::relay::Relays;
-use crate::scrub::Scrub;
+use crate::scrub::Scrubs;
 use crate::service::{ChunkService, ControlService, with_made_body};
 use crate::store::{BULK_FROM_BYTES, LogSyncing, MemoryShares, Store, StoreError, StoreOptions};
+use crate::stores::{DeviceStore, Stores};
 
 /// Streams of one connection: a client keeps one open for each file being written.
 const STREAMS_PER_CONNECTION: u32 = 4_096;
@@ -97,9 +99,9 @@ impl RunningNode {
         let shares = MemoryShares::of(config.memory.as_u64());
         let opened = {
             let (config, fatal) = (config.clone(), fatal.clone());
-            tokio::task::spawn_blocking(move || open(&config, shares, syncing, fatal)).await
+            tokio::task::spawn_blocking(move || open(&config, shares, syncing, &fatal)).await
         };
-        let (home, store) = opened.map_err(|error| RunError::Server(error.to_string()))??;
+        let (home, stores) = opened.map_err(|error| RunError::Server(error.to_string()))??;
         let listening = |source| RunError::Listen { address: config.listen, source };
         let listener = TcpListener::bind(config.listen).await.map_err(listening)?;
         let address = listener.local_addr().map_err(listening)?;
@@ -111,15 +113,14 @@ impl RunningNode {
         let relays = Relays::new(config.masters.clone());
         let stop = CancellationToken::new();
         let background = Arc::new(Background::new(config.background_bandwidth.as_u64()));
-        let scrub = Scrub::new(Arc::clone(&store), config.scrub_period, background, stop.clone());
-        let scrub = Arc::new(scrub);
-        let node = Node::new(home, store, presence, shares, relays, fatal.clone(), Arc::clone(&scrub))?;
+        let scrubs = Arc::new(Scrubs::new(&stores, config.scrub_period, background, &stop));
+        let node = Node::new(home, stores, presence, shares, relays, fatal.clone(), Arc::clone(&scrubs))?;
         let node = Arc::new(node);
         let (id, incarnation) = (node.id(), node.incarnation());
         tracing::info!(name = config.name, %id, %incarnation, %address, "the node serves");
         let server = tokio::spawn(serve(listener, Arc::clone(&node), stop.clone()));
         let registration = Registration::new(node, config.masters, config.planned_stop);
-        Ok(Self { address, fatal, registration, stop, server, scrubbing: tokio::spawn(scrub.run()) })
+        Ok(Self { address, fatal, registration, stop, server, scrubbing: tokio::spawn(scrubs.run()) })
     }
 
     /// Where it serves.
@@ -153,20 +154,39 @@ fn open(
     config: &Config,
     shares: MemoryShares,
     syncing: LogSyncing,
-    fatal: Fatal,
-) -> Result<(Home, Arc<Store>), RunError> {
-    let home = Home::open(&config.dir, &config.name)?;
-    let options = StoreOptions {
-        database: home.database(),
-        staging: home.staging(),
-        owner: format!("{} {}", home.identity().node, home.identity().incarnation),
+    fatal: &Fatal,
+) -> Result<(Home, Arc<Stores>), RunError> {
+    let places = Places {
+        devices: &config.devices,
+        without: &config.without_devices,
         limit_bytes: config.limit.map(|limit| limit.as_u64()),
+    };
+    let home = Home::open(&config.dir, &config.name, &places)?;
+    let shares = shares.divided_by(home.devices().len());
+    let open = |device| open_device(&home, device, shares, syncing, fatal);
+    let stores = home.devices().iter().map(open).collect::<Result<_, _>>()?;
+    Ok((home, Arc::new(Stores::new(stores))))
+}
+
+fn open_device(
+    home: &Home,
+    device: &Device,
+    shares: MemoryShares,
+    syncing: LogSyncing,
+    fatal: &Fatal,
+) -> Result<DeviceStore, StoreError> {
+    let options = StoreOptions {
+        database: device.database(),
+        staging: device.staging(),
+        owner: format!("{} {}", home.identity().node, home.identity().incarnation),
+        limit_bytes: device.limit_bytes(),
         shares,
         bulk_from_bytes: BULK_FROM_BYTES,
         syncing,
     };
-    let store = Store::open(&options, fatal)?;
-    Ok((home, Arc::new(store)))
+    let fatal = if home.devices().len() > 1 { fatal.of_device(device.name()) } else { fatal.clone() };
+    let store = Arc::new(Store::open(&options, fatal)?);
+    Ok(DeviceStore { device: device.name().to_owned(), store })
 }
 
 async fn serve(listener: TcpListener, node: Arc<Node>, stop: CancellationToken) -> Result<(), tonic::transport::Error> {

@@ -1,4 +1,4 @@
-//! The chunks of one node, on RocksDB. `node/DESIGN.md` draws its states and key spaces.
+//! The chunks of one device, on RocksDB. `node/DESIGN.md` draws its states and key spaces.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -28,6 +28,7 @@ mod rebuilder;
 mod reclaim;
 mod record_copies;
 mod recovery;
+mod reservation;
 mod sealing;
 mod settings;
 mod space;
@@ -98,7 +99,7 @@ pub struct Target {
     pub chunk_index: u8,
 }
 
-/// The chunks of one node. Dropping it waits for its threads; nothing acknowledged depends on that.
+/// The chunks of one device. Dropping it waits for its threads; nothing acknowledged depends on that.
 pub struct Store {
     // Dropped in this order: the writers let go of the database first.
     writer: Writer,
@@ -201,17 +202,37 @@ impl Store {
         self.space.usage(self.workshop.staging.staged_bytes())
     }
 
+    /// What its open segments are expected to take yet.
+    pub fn expected_bytes(&self) -> u64 {
+        self.segments.expected_bytes()
+    }
+
+    /// Lets a chunk begin here, whose cells come next. `may_open` is asked as in [`Self::put`].
+    pub fn begin(&self, target: &Target, may_open: impl FnOnce() -> Result<(), StoreError>) -> Result<(), StoreError> {
+        self.open_segment(target, may_open).map(drop)
+    }
+
+    /// Whether a segment takes cells here.
+    pub fn is_open(&self, segment: SegmentId) -> bool {
+        self.segments.contains(segment)
+    }
+
     /// Why writes are refused now, if they are.
     pub fn refuses_writes(&self) -> Option<String> {
         if let Some(why) = self.failing.lock().clone() {
             return Some(why);
         }
-        self.space.require_room(self.workshop.staging.staged_bytes()).err().map(|error| error.to_string())
+        self.require_room().err().map(|error| error.to_string())
     }
 
     /// Chunks that are sealed here.
     pub fn sealed_chunks(&self) -> u64 {
         self.sealed_chunks.load(Ordering::Relaxed)
+    }
+
+    /// Says why not even a small write would be let in, if so.
+    pub fn require_room(&self) -> Result<(), StoreError> {
+        self.space.require_room(self.workshop.staging.staged_bytes())
     }
 
     /// Segments that take cells.

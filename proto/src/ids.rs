@@ -88,6 +88,8 @@ ids! {
     NodeId = "node";
     /// One life of a node's data; a wiped or restored node gets a new one.
     IncarnationId = "incarnation";
+    /// One of a node's directories, with a store of its own.
+    DeviceId = "device";
     /// One life of a node's process.
     BootId = "boot";
     /// Immutable bytes.

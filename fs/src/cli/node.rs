@@ -1,6 +1,7 @@
 use std::path::PathBuf;
 
 use bytesize::ByteSize;
+use cairn_node::DeviceConfig;
 use clap::{Args, Subcommand};
 
 use super::daemon::prepare_process;
@@ -29,6 +30,14 @@ pub(crate) struct NodeArguments {
     /// Listen outside loopback although nothing is encrypted or authenticated
     #[arg(long)]
     insecure: bool,
+
+    /// Keep chunks in DIR, as device NAME of the node; once for each, in place of the configuration's
+    #[arg(long = "device", value_name = "NAME=DIR[:LIMIT]")]
+    devices: Vec<DeviceConfig>,
+
+    /// Go on without a device that is lost, for ever: its chunks are made again elsewhere
+    #[arg(long = "without-device", value_name = "NAME")]
+    without_devices: Vec<String>,
 
     /// What rebuilding, moving and verifying may read and write here in a second; in place of the configuration's
     #[arg(long, value_name = "SIZE")]
@@ -93,6 +102,10 @@ impl NodeArguments {
         prepare_process()?;
         let mut config: cairn_node::Config = config_file::load(&self.config.ok_or(Failure::NoConfig)?)?;
         config.insecure |= self.insecure;
+        if !self.devices.is_empty() {
+            config.devices = self.devices;
+        }
+        config.without_devices = self.without_devices;
         config.background_bandwidth = self.background_bandwidth.unwrap_or(config.background_bandwidth);
         self.log.install()?;
         let signals = StopSignals::listen()?;

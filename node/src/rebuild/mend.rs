@@ -7,7 +7,8 @@ use tokio::task::spawn_blocking;
 
 use super::{Pace, Piece, Rebuild, RebuildError, RebuildProgress, bytes_of};
 use crate::background::Background;
-use crate::store::{CellMark, Inspected, Inspector, Position, Store, StoreError, Tally};
+use crate::store::{CellMark, Inspected, Inspector, Position, StoreError, Tally};
+use crate::stores::Stores;
 
 /// Cells to be written that are held until all of the chunk was seen; what is more is read and made a second time.
 const HELD_BYTES: usize = 16 << 20;
@@ -40,13 +41,16 @@ impl Rebuild {
     /// whole chunk if it is not here at all.
     pub(crate) async fn mend(
         self,
-        store: Arc<Store>,
+        stores: Arc<Stores>,
         background: &Background,
         progress: watch::Sender<RebuildProgress>,
     ) -> Result<Tally, RebuildError> {
         let expected = self.expected();
+        let Some(store) = stores.holder(self.segment)?.cloned() else {
+            return self.run(stores, background, progress).await;
+        };
         let Some(mut mending) = store.begin_mending(self.segment, self.chunk_index, &expected)? else {
-            return self.run(store, background, progress).await;
+            return self.run(stores, background, progress).await;
         };
         let mut inspection = Inspection {
             inspector: mending.inspector().clone(),

@@ -6,7 +6,7 @@ use cairn_proto::wire;
 /// Damaged chunks that are remembered. With more, the pass that finds the rest comes after these are repaired.
 const FINDINGS_LIMIT: usize = 65_536;
 /// Those that one answer to the master names.
-const REPORTED_LIMIT: usize = 256;
+pub(super) const REPORTED_LIMIT: usize = 256;
 
 /// The chunks of which cells are known to be missing or corrupt.
 #[derive(Debug, Default)]

@@ -103,7 +103,7 @@ async fn take_in(node: Arc<Node>, mut stream: Streaming<wire::PutChunkRequest>) 
         let frames = frames(&target, cells)?;
         let count = frames.len() as u64;
         let passed = relaying.share(&frames);
-        let put = node.store.put(&target, frames, || require_open(&session, &target));
+        let put = node.stores.put(&target, frames, || require_open(&session, &target));
         let (put, ()) = join(put, relaying.pass(passed)).await;
         put.map_err(|error| write_refusal(&node, error, &session, &target))?;
         fail_point!("cells-stored");
@@ -129,7 +129,7 @@ async fn seal(node: &Node, request: wire::SealBlobRequest) -> Result<wire::Chunk
     let expected = expected_tally(request.expected)?;
     target.require_incarnation(node)?;
     // A chunk that is sealed stays so, whatever became of the boot or the session.
-    if let Some(tally) = node.store.sealed(&target.target, &expected)? {
+    if let Some(tally) = node.stores.sealed(&target.target, &expected)? {
         return Ok(sealed_chunk(node, &tally));
     }
     let session = require_writer(node, &target)?;
@@ -142,7 +142,7 @@ async fn seal(node: &Node, request: wire::SealBlobRequest) -> Result<wire::Chunk
         relaying.pass(passed).await;
         relaying.finish().await;
     };
-    let sealed = node.store.seal(&target, frames, &expected, || require_open(&session, &target));
+    let sealed = node.stores.seal(&target, frames, &expected, || require_open(&session, &target));
     let (sealed, ()) = join(sealed, pass_on).await;
     let tally = sealed.map_err(|error| write_refusal(node, error, &session, &target))?;
     Ok(sealed_chunk(node, &tally))
@@ -200,7 +200,7 @@ async fn readable(node: &Arc<Node>, segment: SegmentId, request: wire::GetChunkR
         Some(Version::Digest(digest)) => {
             let digest: [u8; 32] =
                 digest.as_ref().try_into().map_err(|_| invalid(format!("a digest of {} bytes", digest.len())))?;
-            Ok(node.store.sealed_cells(segment, index, &digest).map_err(Refusal::from)?)
+            Ok(node.stores.sealed_cells(segment, index, &digest).map_err(Refusal::from)?)
         }
         Some(Version::Unsealed(target)) => {
             let target = WriteTarget::try_from(Some(target))?;
@@ -209,7 +209,7 @@ async fn readable(node: &Arc<Node>, segment: SegmentId, request: wire::GetChunkR
             }
             require_writer(node, &target)?;
             let node = Arc::clone(node);
-            let cells = async move { node.store.unsealed_cells(&target.target).await };
+            let cells = async move { node.stores.unsealed_cells(&target.target).await };
             detached(async move { Ok(cells.await.map_err(Refusal::from)?) }).await
         }
         None => Err(invalid("version is missing").into()),

@@ -43,11 +43,11 @@ impl NodeControl for ControlService {
         node.answer(request.order).await?;
         let full = wire::GetStatsResponse {
             node: Some(node.info().map_err(Refusal::from)?),
-            sealed_chunks: node.store.sealed_chunks(),
-            open_segments: node.store.open_segments() as u64,
-            scrub: Some(node.scrub.status()),
-            damaged: node.scrub.damaged(),
-            refusing_writes: node.fatal.cause().or_else(|| node.store.refuses_writes()).unwrap_or_default(),
+            sealed_chunks: node.stores.sealed_chunks(),
+            open_segments: node.stores.open_segments() as u64,
+            scrub: Some(node.scrubs.status()),
+            damaged: node.scrubs.damaged(),
+            refusing_writes: node.fatal.cause().or_else(|| node.stores.refuses_writes()).unwrap_or_default(),
             ..wire::GetStatsResponse::default()
         };
         Ok(Response::new(node.stats_versions.answer(request.known_version, full)))
@@ -73,7 +73,7 @@ impl NodeControl for ControlService {
         self.node.obey(request.order).await?;
         self.node.admission.end(session);
         let node = Arc::clone(&self.node);
-        detached(async move { Ok(node.store.drop_session(session).await.map_err(Refusal::from)?) }).await?;
+        detached(async move { Ok(node.stores.drop_session(session).await.map_err(Refusal::from)?) }).await?;
         Ok(Response::new(wire::RevokeSessionResponse {}))
     }
 
@@ -86,7 +86,7 @@ impl NodeControl for ControlService {
         let deleted_at = request.order.as_ref().map_or(0, |order| order.record_version);
         self.node.obey(request.order).await?;
         let node = Arc::clone(&self.node);
-        detached(async move { Ok(node.store.delete(&segments, deleted_at).await.map_err(Refusal::from)?) }).await?;
+        detached(async move { Ok(node.stores.delete(&segments, deleted_at).await.map_err(Refusal::from)?) }).await?;
         Ok(Response::new(wire::DeleteBlobResponse {}))
     }
 
@@ -111,7 +111,7 @@ impl NodeControl for ControlService {
     ) -> Result<Response<wire::StartScrubResponse>, Status> {
         let request = request.into_inner();
         self.node.obey(request.order).await?;
-        self.node.scrub.order(request.bytes_per_second);
+        self.node.scrubs.order(request.bytes_per_second);
         Ok(Response::new(wire::StartScrubResponse {}))
     }
 
@@ -124,8 +124,8 @@ impl NodeControl for ControlService {
         self.node.obey(request.order).await?;
         let session = (request.session != 0).then_some(SessionId(request.session));
         let limit = if request.limit == 0 { PAGE_CHUNKS } else { request.limit.min(PAGE_CHUNKS) };
-        let store = Arc::clone(&self.node.store);
-        let page = tokio::task::spawn_blocking(move || store.list(session, start_after, limit as usize)).await;
+        let stores = Arc::clone(&self.node.stores);
+        let page = tokio::task::spawn_blocking(move || stores.list(session, start_after, limit as usize)).await;
         let page = page.map_err(|error| Status::internal(error.to_string()))?.map_err(Refusal::from)?;
         let chunks = page.chunks.iter().map(listed).collect();
         Ok(Response::new(wire::ListBlobsResponse { chunks, more: page.more }))
@@ -189,12 +189,12 @@ async fn carry_out(
     // A wait that nobody listens to any more ends soon after its turn has come.
     let _permit = node.rebuilds.acquire().await.map_err(|_| RebuildError::Abandoned)?;
     if !in_place {
-        return rebuild.run(Arc::clone(&node.store), &node.background, progress).await;
+        return rebuild.run(Arc::clone(&node.stores), &node.background, progress).await;
     }
     let segment = rebuild.segment;
-    let mended = rebuild.mend(Arc::clone(&node.store), &node.background, progress).await;
+    let mended = rebuild.mend(Arc::clone(&node.stores), &node.background, progress).await;
     if mended.is_ok() {
-        node.scrub.repaired(segment);
+        node.scrubs.repaired(segment);
     }
     mended
 }

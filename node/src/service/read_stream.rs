@@ -101,7 +101,7 @@ impl ReadStream {
             tracing::error!(node = self.node.name(), %segment, stripe, row, chunk, why, "a stored cell is corrupt");
         }
         if let Some(chunk_index) = self.chunk.sealed_chunk {
-            self.node.scrub.note(self.chunk.segment, chunk_index, &error.to_string());
+            self.node.scrubs.note(self.chunk.segment, chunk_index, &error.to_string());
         }
         self.send(runtime, read)?;
         self.deliver(runtime, Err(Refusal::from(error).into()))

@@ -240,7 +240,7 @@ fn open_families(
     create: bool,
     damaged: bool,
 ) -> Result<(Rocks, u32, Generations), rocksdb::Error> {
-    let options = Settings::database(create);
+    let options = settings.database(create);
     let names = if create { Vec::new() } else { Rocks::list_cf(&options, dir)? };
     let (bulk_families, generations) = (count_bulk(&names), Generations::among(&names));
     let newest = generations.newest();

@@ -15,6 +15,7 @@ use super::error::StoreError;
 use super::ingestions::Ingestions;
 use super::key::{Position, chunks};
 use super::placement::{BulkPlace, Placement};
+use super::reservation::Reservation;
 use super::staging::{StagingArea, StagingFile};
 use super::tally::{CellMark, Tally};
 use crate::fatal::Fatal;
@@ -39,6 +40,7 @@ pub(crate) struct OpenSegment {
     pub(crate) chunk_index: u8,
     /// The generation that its logged cells go to.
     pub(crate) generation: u32,
+    reservation: Reservation,
     progress: Mutex<Progress>,
 }
 
@@ -63,7 +65,13 @@ enum Phase {
 }
 
 impl OpenSegment {
-    pub(crate) fn new(id: SegmentId, transaction: TransactionId, chunk_index: u8, generation: u32) -> Self {
+    pub(crate) fn new(
+        id: SegmentId,
+        transaction: TransactionId,
+        chunk_index: u8,
+        generation: u32,
+        reservation: Reservation,
+    ) -> Self {
         let progress = Progress {
             phase: Phase::Writing,
             tally: Tally::EMPTY,
@@ -73,7 +81,7 @@ impl OpenSegment {
             closing: None,
             noted: false,
         };
-        Self { id, transaction, chunk_index, generation, progress: Mutex::new(progress) }
+        Self { id, transaction, chunk_index, generation, reservation, progress: Mutex::new(progress) }
     }
 
     pub(crate) async fn progress(&self) -> MutexGuard<'_, Progress> {
@@ -94,6 +102,7 @@ impl OpenSegment {
         for frame in frames {
             let position = Position { stripe: frame.id().stripe, row: frame.id().row };
             let mark = CellMark::of(&frame);
+            self.reservation.took(frame.bytes().len() as u64);
             let rises = progress.highest.is_none_or(|(highest, _)| position > highest);
             if !rises && let Some(old) = self.old_mark(progress, position, &in_changes, workshop).await? {
                 progress.tally.remove(&old);

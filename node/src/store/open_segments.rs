@@ -7,6 +7,7 @@ use parking_lot::Mutex;
 use super::error::StoreError;
 use super::open_segment::OpenSegment;
 use super::rebuilder::outlives;
+use super::reservation::Reservations;
 use crate::recent::Recent;
 
 /// Segments that may be open at once; the state of each is small.
@@ -18,6 +19,7 @@ const REMEMBERED_SEGMENTS: usize = 65_536;
 /// Every segment that takes cells, and the ids that must not any more.
 pub(crate) struct OpenSegments {
     state: Mutex<State>,
+    reservations: Reservations,
 }
 
 struct State {
@@ -28,7 +30,7 @@ struct State {
 impl Default for OpenSegments {
     fn default() -> Self {
         let dropped = Recent::of(REMEMBERED_SEGMENTS);
-        Self { state: Mutex::new(State { open: HashMap::new(), dropped }) }
+        Self { state: Mutex::new(State { open: HashMap::new(), dropped }), reservations: Reservations::default() }
     }
 }
 
@@ -55,7 +57,8 @@ impl OpenSegments {
         }
         may_open()?;
         // Asked under the lock, so that a generation which is left gets no further segment behind its back.
-        let open = Arc::new(OpenSegment::new(segment, transaction, chunk_index, generation()));
+        let reservation = self.reservations.begin();
+        let open = Arc::new(OpenSegment::new(segment, transaction, chunk_index, generation(), reservation));
         state.open.insert(segment, Arc::clone(&open));
         Ok(open)
     }
@@ -113,6 +116,16 @@ impl OpenSegments {
             state.open.remove(&open.id);
         }
         segments
+    }
+
+    /// Whether it takes cells.
+    pub(crate) fn contains(&self, segment: SegmentId) -> bool {
+        self.state.lock().open.contains_key(&segment)
+    }
+
+    /// What those that are open are expected to take yet.
+    pub(crate) fn expected_bytes(&self) -> u64 {
+        self.reservations.bytes()
     }
 
     pub(crate) fn count(&self) -> usize {

@@ -10,12 +10,17 @@ use rocksdb::{
 const WRITE_BUFFERS: usize = 3;
 /// Its write buffer, and what the memory setting may shrink it to.
 const WRITE_BUFFER_BYTES: usize = 16 << 20;
-/// Write buffer of each family of small records.
+const LEAST_WRITE_BUFFER_BYTES: usize = 2 << 20;
+/// Write buffer of each family of small records, and what several devices may shrink it to.
 const RECORD_BUFFER_BYTES: usize = 1 << 20;
+const LEAST_RECORD_BUFFER_BYTES: usize = 256 << 10;
+/// The least that may wait for the log writer of a store.
+const LEAST_WRITE_QUEUE_BYTES: usize = 2 << 20;
 /// Log bytes after which the oldest buffers are flushed so that log files can go.
 const LOG_BYTES: u64 = 48 << 20;
-/// Open tables; each keeps its index and file descriptor.
+/// Open tables of a node; each keeps its index and file descriptor. And those that each of several devices has.
 const OPEN_TABLES: i32 = 512;
+const LEAST_OPEN_TABLES: i32 = 64;
 /// Tables that a second look at the database has open.
 const SECOND_LOOK_TABLES: i32 = 20;
 /// Bytes written before the kernel is asked to start writing them back, so that a sync finds little to do.
@@ -36,6 +41,10 @@ const TABLE_FORMAT: i32 = 6;
 pub struct MemoryShares {
     /// One write buffer of the logged family.
     pub write_buffer_bytes: usize,
+    /// One write buffer of a family of small records.
+    pub record_buffer_bytes: usize,
+    /// Tables that are kept open.
+    pub open_tables: i32,
     /// Cache of table blocks.
     pub block_cache_bytes: usize,
     /// Frames waiting for the log writer.
@@ -53,7 +62,9 @@ impl MemoryShares {
     pub fn of(memory_bytes: u64) -> Self {
         let memory = usize::try_from(memory_bytes).unwrap_or(usize::MAX);
         Self {
-            write_buffer_bytes: (memory / 16).clamp(2 << 20, WRITE_BUFFER_BYTES),
+            write_buffer_bytes: (memory / 16).clamp(LEAST_WRITE_BUFFER_BYTES, WRITE_BUFFER_BYTES),
+            record_buffer_bytes: RECORD_BUFFER_BYTES,
+            open_tables: OPEN_TABLES,
             block_cache_bytes: memory / 16,
             write_queue_bytes: (memory / 16).clamp(4 << 20, 64 << 20),
             // A table being written has a file buffer of 1 MiB, a block, and an index that grows.
@@ -62,6 +73,22 @@ impl MemoryShares {
             read_streams: (memory / (6 << 20)).clamp(8, 256),
             // A chunk being rebuilt holds up to 11 MiB; they share the quarter that is left.
             rebuilds: (memory / (48 << 20)).clamp(1, 16),
+        }
+    }
+
+    /// The part of each of so many stores that share the memory. Streams and chunks being rebuilt are the node's.
+    #[must_use]
+    pub fn divided_by(self, stores: usize) -> Self {
+        let stores = stores.max(1);
+        let tables = OPEN_TABLES / i32::try_from(stores).unwrap_or(i32::MAX);
+        Self {
+            write_buffer_bytes: (self.write_buffer_bytes / stores).max(LEAST_WRITE_BUFFER_BYTES),
+            record_buffer_bytes: (self.record_buffer_bytes / stores).max(LEAST_RECORD_BUFFER_BYTES),
+            open_tables: tables.max(LEAST_OPEN_TABLES),
+            block_cache_bytes: self.block_cache_bytes / stores,
+            write_queue_bytes: (self.write_queue_bytes / stores).max(LEAST_WRITE_QUEUE_BYTES),
+            staging_files: (self.staging_files / stores).max(1),
+            ..self
         }
     }
 
@@ -121,7 +148,7 @@ impl Settings {
     }
 
     /// The whole database.
-    pub(crate) fn database(create: bool) -> Options {
+    pub(crate) fn database(&self, create: bool) -> Options {
         // The bindings have no call for this one. Preallocated log space would count as used.
         let mut options = Options::default()
             .get_options_from_string("allow_fallocate=false")
@@ -133,7 +160,7 @@ impl Settings {
         options.set_track_and_verify_wals_in_manifest(true);
         // With it on, kernel read-ahead is off: cold bulk reads take almost twice as long.
         options.set_advise_random_on_open(false);
-        options.set_max_open_files(OPEN_TABLES);
+        options.set_max_open_files(self.shares.open_tables);
         options.set_max_background_jobs(2);
         options.set_max_total_wal_size(LOG_BYTES);
         options.set_bytes_per_sync(WRITE_BACK_BYTES);
@@ -171,7 +198,7 @@ impl Settings {
     pub(crate) fn records(&self, compacted: bool) -> Options {
         let mut options = family(DBCompressionType::Lz4, &self.records);
         options.set_disable_auto_compactions(!compacted);
-        options.set_write_buffer_size(RECORD_BUFFER_BYTES);
+        options.set_write_buffer_size(self.shares.record_buffer_bytes);
         options.set_max_write_buffer_number(2);
         options
     }
@@ -243,17 +270,32 @@ pub(crate) fn scan() -> ReadOptions {
 #[cfg(test)]
 mod tests {
     use super::{MemoryShares, WRITE_BUFFERS};
+    use crate::device_config::{DEVICES_LIMIT, least_memory};
+
+    fn assert_fits(memory: u64, devices: usize) {
+        let shares = MemoryShares::of(memory).divided_by(devices);
+        let of_device = shares.write_buffer_bytes * WRITE_BUFFERS
+            + shares.block_cache_bytes
+            + shares.write_queue_bytes * 2
+            + shares.staging_files * (2 << 20);
+        let sum = of_device * devices + shares.read_streams * (3 << 19);
+        assert!(sum as u64 <= memory - memory / 8, "{devices} devices, {memory}: {sum}");
+    }
 
     #[test]
     fn the_shares_fit_the_memory_with_a_quarter_to_spare() {
         for memory in [64 << 20, 256 << 20, 4 << 30] {
-            let shares = MemoryShares::of(memory);
-            let sum = shares.write_buffer_bytes * WRITE_BUFFERS
-                + shares.block_cache_bytes
-                + shares.write_queue_bytes * 2
-                + shares.staging_files * (2 << 20)
-                + shares.read_streams * (3 << 19);
-            assert!(sum as u64 <= memory - memory / 8, "{memory}: {sum}");
+            assert_fits(memory, 1);
         }
+    }
+
+    #[test]
+    fn several_devices_share_the_memory_of_one() {
+        for devices in 2..=DEVICES_LIMIT {
+            for memory in [least_memory(devices).as_u64(), 1 << 30, 4 << 30] {
+                assert_fits(memory, devices);
+            }
+        }
+        assert_eq!(MemoryShares::of(256 << 20).divided_by(1), MemoryShares::of(256 << 20));
     }
 }

@@ -2,9 +2,11 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod devices;
 mod fixtures;
 mod manifest;
 mod model;
 mod scrubbing;
 mod service;
 mod store;
+mod stores;

@@ -1,6 +1,7 @@
 //! The whole node over gRPC, with a stand-in for the masters.
 
 mod cluster;
+mod devices;
 mod garbage;
 mod joining;
 mod mending;

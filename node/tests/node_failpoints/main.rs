@@ -8,6 +8,7 @@
 mod fixtures;
 
 use cairn_node::store::{BULK_FROM_BYTES, RecordCopy, Store, StoreError};
+use cairn_node::{DeviceConfig, DeviceError, Home, IdentityError, Places};
 use fail::FailScenario;
 use fixtures::{Chunk, SESSION, allocated_bytes, at, open, payload};
 
@@ -139,5 +140,28 @@ async fn records_that_are_made_anew_are_there_wherever_that_was_cut_off() {
             chunk.assert_reads(&chunk.sealed(&store).unwrap());
             assert_eq!(store.scan_records(), []);
         }
+    }
+}
+
+#[test]
+fn devices_whose_forming_is_cut_off_are_formed_to_their_end() {
+    for failpoint in ["return", "1*off->return"] {
+        let dir = tempfile::tempdir().unwrap();
+        let device = |name: &str| DeviceConfig { name: name.to_owned(), dir: dir.path().join(name), limit: None };
+        let devices = [device("fast"), device("slow")];
+        let open =
+            || Home::open(&dir.path().join("home"), "node-1", &Places { devices: &devices, ..Places::default() });
+        let scenario = FailScenario::setup();
+        fail::cfg("device-formed", failpoint).unwrap();
+        assert!(matches!(open(), Err(IdentityError::Device(DeviceError::Io { .. }))));
+        scenario.teardown();
+        let formed = std::fs::read_to_string(dir.path().join("fast/device.toml")).unwrap();
+        let home = open().unwrap();
+        assert_eq!(home.devices().len(), 2);
+        let identity = home.identity().clone();
+        drop(home);
+        assert_eq!(open().unwrap().identity().node, identity.node);
+        let again = std::fs::read_to_string(dir.path().join("fast/device.toml")).unwrap();
+        assert_eq!(formed, again, "what was formed is not formed again");
     }
 }
