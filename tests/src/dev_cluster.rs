@@ -87,6 +87,7 @@ impl DevCluster {
         command.args(["dev", "--daemon", "--dir"]).arg(self.dir());
         command.arg("--masters").arg(self.options.masters.to_string());
         command.arg("--nodes").arg(self.options.nodes.to_string());
+        command.arg("--devices").arg(self.options.devices.to_string());
         command.arg("--layout").arg(&self.options.layout);
         if self.options.write_once {
             command.args(["--overwrite", "worm"]);

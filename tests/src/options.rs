@@ -7,6 +7,7 @@
 pub struct ClusterOptions {
     pub(crate) masters: usize,
     pub(crate) nodes: usize,
+    pub(crate) devices: usize,
     pub(crate) layout: String,
     pub(crate) mounted: bool,
     pub(crate) write_once: bool,
@@ -14,14 +15,14 @@ pub struct ClusterOptions {
 
 impl Default for ClusterOptions {
     fn default() -> Self {
-        Self { masters: 3, nodes: 6, layout: "4+2".to_owned(), mounted: false, write_once: false }
+        Self { masters: 3, nodes: 6, devices: 1, layout: "4+2".to_owned(), mounted: false, write_once: false }
     }
 }
 
 impl ClusterOptions {
     /// One master and three nodes with layout 2+1: for tests that need a cluster, but not a large one.
     pub fn small() -> Self {
-        Self { masters: 1, nodes: 3, layout: "2+1".to_owned(), mounted: false, write_once: false }
+        Self { masters: 1, nodes: 3, devices: 1, layout: "2+1".to_owned(), mounted: false, write_once: false }
     }
 
     /// With this number of masters.
@@ -33,6 +34,12 @@ impl ClusterOptions {
     /// With this number of nodes.
     pub fn nodes(mut self, nodes: usize) -> Self {
         self.nodes = nodes;
+        self
+    }
+
+    /// With this number of devices on each node.
+    pub fn devices(mut self, devices: usize) -> Self {
+        self.devices = devices;
         self
     }
 

@@ -14,6 +14,7 @@ mod damaged_data;
 mod datacenters;
 mod dead_masters;
 mod dead_nodes;
+mod devices;
 mod drains;
 mod fsck;
 mod full_nodes;

@@ -1,4 +1,4 @@
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
@@ -48,8 +48,18 @@ struct NodeConfig<'a> {
     dir: &'a Path,
     listen: &'a str,
     masters: Vec<String>,
-    limit: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    limit: Option<String>,
     scrub_period: &'static str,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    devices: Vec<Device>,
+}
+
+#[derive(Serialize)]
+struct Device {
+    name: String,
+    dir: PathBuf,
+    limit: String,
 }
 
 /// Bytes that each node may use: all that is free, and what the cluster has already, in equal parts with
@@ -94,14 +104,27 @@ fn master(directory: &ClusterDirectory, settings: &DevSettings, daemon: &Daemon,
 }
 
 fn node(directory: &ClusterDirectory, settings: &DevSettings, daemon: &Daemon, limit_bytes: u64) -> String {
+    let dir = directory.data(&daemon.name);
+    let devices = devices(&dir, settings.devices, limit_bytes);
     text(&NodeConfig {
         name: &daemon.name,
-        dir: &directory.data(&daemon.name),
+        dir: &dir,
         listen: &daemon.address,
         masters: settings.master_addresses(),
-        limit: exact_bytes(limit_bytes),
+        limit: devices.is_empty().then(|| exact_bytes(limit_bytes)),
         scrub_period: SCRUB_PERIOD,
+        devices,
     })
+}
+
+/// Several devices lie below the node's folder. A single one is that folder itself.
+fn devices(dir: &Path, count: u16, limit_bytes: u64) -> Vec<Device> {
+    let limit = exact_bytes(limit_bytes / u64::from(count.max(1)));
+    let device = |number: u16| {
+        let name = format!("device-{number}");
+        Device { dir: dir.join(&name), name, limit: limit.clone() }
+    };
+    if count > 1 { (1..=count).map(device).collect() } else { Vec::new() }
 }
 
 fn text(config: &impl Serialize) -> String {
@@ -138,6 +161,22 @@ mod tests {
         }
         let node = std::fs::read_to_string(directory.daemon_config("node-6")).unwrap();
         assert!(node.contains("limit = \"123456789B\"") && node.contains("127.0.0.1:7016"), "{node}");
+    }
+
+    #[test]
+    fn a_node_of_several_devices_shares_its_limit_out_to_them() {
+        let folder = tempfile::tempdir().unwrap();
+        let directory = ClusterDirectory::at(folder.path()).unwrap();
+        directory.create().unwrap();
+        let request = RequestedSettings { devices: Some(2), ..RequestedSettings::default() };
+        let settings = request.create(7000).unwrap();
+        write(&directory, &settings, &daemons(&directory, &settings), 1_000).unwrap();
+        let node: cairn_node::Config = config_file::load(&directory.daemon_config("node-1")).unwrap();
+        node.check().unwrap();
+        let devices: Vec<_> = node.devices.iter().map(|device| (device.name.as_str(), device.dir.clone())).collect();
+        let dir = directory.data("node-1");
+        assert_eq!(devices, [("device-1", dir.join("device-1")), ("device-2", dir.join("device-2"))]);
+        assert!(node.limit.is_none() && node.devices.iter().all(|device| device.limit.unwrap().as_u64() == 500));
     }
 
     #[test]

@@ -12,6 +12,8 @@ const DEFAULT_MASTERS: u16 = 3;
 const DEFAULT_NODES: u16 = 6;
 /// Most masters of a dev cluster; the ports of the nodes begin behind them.
 pub(crate) const MOST_MASTERS: u16 = 9;
+/// Most devices of a node: what the usual memory of one is enough for.
+const MOST_DEVICES: u16 = 7;
 /// Most storage nodes of a dev cluster; a base port stands for a hundred ports.
 pub(crate) const MOST_NODES: u16 = 80;
 
@@ -25,6 +27,9 @@ pub(crate) struct DevSettings {
     pub(crate) masters: u16,
     /// Number of storage nodes.
     pub(crate) nodes: u16,
+    /// Devices of each storage node: folders with a store each.
+    #[serde(default = "one")]
+    pub(crate) devices: u16,
     /// Data and code chunks, `4+2`.
     pub(crate) layout: String,
     /// Size of a cell in bytes.
@@ -63,6 +68,7 @@ pub(crate) struct RequestedSettings {
     pub(crate) base_port: Option<u16>,
     pub(crate) masters: Option<u16>,
     pub(crate) nodes: Option<u16>,
+    pub(crate) devices: Option<u16>,
     pub(crate) layout: Option<Layout>,
     pub(crate) cell_size: Option<ByteSize>,
     pub(crate) overwrite: Option<OverwritePolicy>,
@@ -129,6 +135,7 @@ impl RequestedSettings {
             base_port: self.base_port.unwrap_or(base_port),
             masters: self.masters.unwrap_or(DEFAULT_MASTERS),
             nodes: self.nodes.unwrap_or_else(|| smallest_default(&layout)),
+            devices: self.devices.unwrap_or(one()),
             layout: shape(&layout),
             cell_size_bytes: u32::try_from(layout.cell_size_bytes()).expect("a valid cell fits 32 bits"),
             overwrite: self.overwrite.unwrap_or_default(),
@@ -142,6 +149,7 @@ impl RequestedSettings {
     pub(crate) fn apply(self, existing: &DevSettings) -> Result<DevSettings, SettingsError> {
         fixed("base port", &existing.base_port, self.base_port.as_ref())?;
         fixed("masters:", &existing.masters, self.masters.as_ref())?;
+        fixed("devices per node:", &existing.devices, self.devices.as_ref())?;
         fixed("layout", &existing.layout, self.layout.as_ref().map(shape).as_ref())?;
         let cell_size = ByteSize::b(u64::from(existing.cell_size_bytes));
         fixed("cells of", &cell_size, self.cell_size.as_ref())?;
@@ -170,6 +178,7 @@ impl DevSettings {
     fn check(&self, layout: &Layout) -> Result<(), SettingsError> {
         check_count("masters", self.masters, MOST_MASTERS)?;
         check_count("nodes", self.nodes, MOST_NODES)?;
+        check_count("devices", self.devices, MOST_DEVICES)?;
         if usize::from(self.nodes) < layout.chunks() {
             return Err(SettingsError::TooFewNodes {
                 layout: self.layout.clone(),
@@ -197,6 +206,11 @@ impl DevSettings {
     pub(crate) fn master_addresses(&self) -> Vec<String> {
         (1..=self.masters).map(|number| format!("127.0.0.1:{}", self.master_port(number))).collect()
     }
+}
+
+/// What a cluster that was built before nodes had devices has.
+fn one() -> u16 {
+    1
 }
 
 /// Enough nodes for a write in the layout, and the usual number where that is enough.
@@ -284,6 +298,8 @@ mod tests {
         let refused = |request: RequestedSettings| request.apply(&existing()).unwrap_err().to_string();
         let masters = RequestedSettings { masters: Some(1), ..RequestedSettings::default() };
         assert!(refused(masters).contains("masters: 3"));
+        let devices = RequestedSettings { devices: Some(2), ..RequestedSettings::default() };
+        assert!(refused(devices).contains("devices per node: 1; 2"));
         let layout = RequestedSettings { layout: Some("6+3".parse().unwrap()), ..RequestedSettings::default() };
         assert!(refused(layout).contains("layout 4+2; 6+3"));
         let cells = RequestedSettings { cell_size: Some(ByteSize::kib(128)), ..RequestedSettings::default() };

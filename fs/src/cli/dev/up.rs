@@ -32,6 +32,10 @@ pub(crate) struct UpArguments {
     #[arg(long, value_name = "COUNT")]
     nodes: Option<u16>,
 
+    /// Devices of each node: folders that it keeps chunks in; fixed by the first start [default: 1]
+    #[arg(long, value_name = "COUNT")]
+    devices: Option<u16>,
+
     /// Data and code chunks of a blob [default: 4+2]
     #[arg(long, value_name = "N+M")]
     layout: Option<Layout>,
@@ -64,6 +68,7 @@ impl UpArguments {
             base_port: self.base_port,
             masters: self.masters,
             nodes: self.nodes,
+            devices: self.devices,
             layout: self.layout,
             cell_size: self.cell_size,
             overwrite: self.overwrite,

@@ -6,10 +6,11 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use cairn_codec::Layout;
+use cairn_node::DeviceConfig;
 use cairn_node::store::Position;
 use cairn_proto::wire;
 
-use super::cluster::{TestNode, expected, is};
+use super::cluster::{TestNode, config, expected, is};
 use super::rebuilding::Cluster;
 use crate::fixtures::at;
 
@@ -60,6 +61,17 @@ impl Cluster {
             let (table, start) = found.expect("a table holds the cell");
             flip(&table, start + 50);
         }
+    }
+
+    /// Starts a node again with a new device in front of the directory that it had.
+    async fn divide(&mut self, node: usize) {
+        let dir = self.dirs[node].path().to_owned();
+        self.nodes.remove(node).stop().await.unwrap();
+        let device = |name: &str, dir: PathBuf| DeviceConfig { name: name.to_owned(), dir, limit: None };
+        let mut config = config(&dir, &[self.master.address.to_string()]);
+        config.memory = "96MiB".parse().unwrap();
+        config.devices = vec![device("added", dir.join("added")), device("data", dir)];
+        self.nodes.insert(node, TestNode::start_as(config, &self.master).await);
     }
 
     /// The rows that a node cannot give.
@@ -135,6 +147,22 @@ async fn every_row_that_can_be_decoded_is_put_right_though_each_chunk_is_damaged
         cluster.mend(node).await.unwrap();
         assert!(cluster.unreadable(node).await.is_empty());
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn damage_on_one_of_several_devices_is_put_right_there() {
+    let mut cluster = cluster().await;
+    cluster.damage(1, &[3, 150]).await;
+    cluster.divide(1).await;
+    let status = cluster.scrub(1).await;
+    assert_eq!((status.found_chunks, status.unrepaired_chunks), (1, 1));
+    assert_eq!(cluster.unreadable(1).await, [3, 150].into());
+    cluster.mend(1).await.unwrap();
+    assert!(cluster.unreadable(1).await.is_empty());
+    assert_eq!(cluster.status(1).await.repaired_chunks, 1);
+    let devices = cluster.nodes[1].stats().await.unwrap().node.unwrap().devices;
+    assert_eq!(devices.iter().map(|device| device.name.as_str()).collect::<Vec<_>>(), ["added", "data"]);
+    assert!(devices[1].used_bytes > devices[0].used_bytes + ROWS * (64 << 10), "{devices:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
