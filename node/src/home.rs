@@ -1,7 +1,7 @@
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
-use cairn_proto::ids::{ClusterId, IncarnationId};
+use cairn_proto::ids::{ClusterId, DeviceId, IncarnationId};
 
 use crate::device_config::DeviceConfig;
 use crate::devices::{
@@ -39,9 +39,8 @@ impl Home {
             Some(identity) => identity,
             None => Identity::new(name).written(dir)?,
         };
-        let identity = with_devices(identity, dir, &settled, &mustered)?;
-        let devices = mustered.iter().map(|mustered| Device::open(&settled[mustered.index]));
-        Ok(Self { dir: dir.to_owned(), identity, devices: devices.collect::<Result<_, _>>()?, _lock: lock })
+        let (identity, devices) = with_devices(identity, dir, &settled, &mustered)?;
+        Ok(Self { dir: dir.to_owned(), identity, devices, _lock: lock })
     }
 
     /// The directory is all that the node has.
@@ -91,30 +90,42 @@ fn roster<'a>(dir: &Path, stored: Option<&'a Identity>, places: &Places<'a>) -> 
     Ok(Roster { node, home: dir.to_owned(), is_undivided, known, without: places.without })
 }
 
-/// The identity that names the devices which the node starts with. New ones are formed before it does, so that a crash
-/// between leaves a device that nothing counts on, and the next start goes on with it.
+/// The identity that names the devices which the node starts with, and these. New ones are formed before it does, so that a
+/// crash between leaves a device that nothing counts on, and the next start goes on with it.
 fn with_devices(
     identity: Identity,
     dir: &Path,
     settled: &[DeviceConfig],
     mustered: &[Mustered],
-) -> Result<Identity, IdentityError> {
-    let mut devices = Vec::with_capacity(mustered.len());
-    for Mustered { index, device, .. } in mustered {
-        let config = &settled[*index];
-        let device = match device {
-            Some(device) => *device,
-            None => Device::form(config, &identity)?,
-        };
-        devices.push(Known { device, name: config.name.clone() });
-    }
-    for given_up in identity.devices.iter().filter(|known| !devices.contains(known)) {
-        tracing::warn!(device = given_up.name, "the node goes on without a device");
+) -> Result<(Identity, Vec<Device>), IdentityError> {
+    let (known, devices): (Vec<Known>, Vec<Device>) = open_devices(&identity, settled, mustered)?.into_iter().unzip();
+    for given_up in identity.devices.iter().filter(|before| !known.contains(before)) {
+        tracing::warn!(device = given_up.name, "the node goes on without a device, for ever");
     }
     let is_wiped = mustered.iter().all(|mustered| !mustered.has_database);
     let incarnation = if is_wiped { IncarnationId::generate() } else { identity.incarnation };
-    let changed = Identity { incarnation, devices, ..identity.clone() };
-    if changed == identity { Ok(identity) } else { changed.written(dir) }
+    let changed = Identity { incarnation, devices: known, ..identity.clone() };
+    let identity = if changed == identity { identity } else { changed.written(dir)? };
+    Ok((identity, devices))
+}
+
+/// Locks the devices that are there, and only then forms those that are not.
+fn open_devices(
+    identity: &Identity,
+    settled: &[DeviceConfig],
+    mustered: &[Mustered],
+) -> Result<Vec<(Known, Device)>, DeviceError> {
+    let open = |mustered: &Mustered| {
+        let opened = mustered.device.map(|device| Ok((device, Device::open(&settled[mustered.index])?)));
+        opened.transpose()
+    };
+    let there: Vec<Option<(DeviceId, Device)>> = mustered.iter().map(open).collect::<Result<_, _>>()?;
+    let all = mustered.iter().zip(there).map(|(mustered, there)| {
+        let config = &settled[mustered.index];
+        let (device, opened) = there.map_or_else(|| Device::form(config, identity), Ok)?;
+        Ok((Known { device, name: config.name.clone() }, opened))
+    });
+    all.collect()
 }
 
 fn lock_home(dir: &Path) -> Result<File, IdentityError> {

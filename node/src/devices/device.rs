@@ -36,18 +36,18 @@ impl Device {
     }
 
     /// Makes a directory a device of a node; it is on stable storage on return.
-    pub(crate) fn form(config: &DeviceConfig, identity: &Identity) -> Result<DeviceId, DeviceError> {
+    pub(crate) fn form(config: &DeviceConfig, identity: &Identity) -> Result<(DeviceId, Self), DeviceError> {
         fs::create_dir_all(&config.dir).map_err(io_error(&config.dir))?;
         if let Some(parent) = config.dir.parent().filter(|parent| !parent.as_os_str().is_empty()) {
             sync_dir(parent).map_err(io_error(parent))?;
         }
-        let _lock = lock_device(config)?;
+        let formed = Self::open(config)?;
         let device = DeviceId::generate();
         let (node, node_name) = (identity.node, identity.name.clone());
         DeviceFile { device, name: config.name.clone(), node, node_name }.write(&config.dir)?;
         tracing::info!(device = config.name, id = %device, dir = %config.dir.display(), "a device is formed");
         fail_point!("device-formed", |_| Err(io_error(&config.dir)(io::ErrorKind::Interrupted.into())));
-        Ok(device)
+        Ok((device, formed))
     }
 
     /// Its name.

@@ -177,13 +177,17 @@ fn two_names_of_one_directory_are_refused() {
 
 #[test]
 fn a_device_in_use_is_refused() {
-    let (machine, other) = (Machine::with(&["fast"]), Machine::with(&[]));
+    let (mut machine, other) = (Machine::with(&["fast"]), Machine::with(&[]));
     let _home = machine.fill();
+    machine.add("new", "new");
     let places = Places { devices: &machine.devices, ..Places::default() };
     fs::create_dir(other.home()).unwrap();
-    fs::copy(machine.home().join("identity.toml"), other.home().join("identity.toml")).unwrap();
+    let copy = other.home().join("identity.toml");
+    fs::copy(machine.home().join("identity.toml"), &copy).unwrap();
+    let before = fs::read(&copy).unwrap();
     let refused = Home::open(&other.home(), "node-1", &places);
     assert!(matches!(refused, Err(IdentityError::Device(DeviceError::Locked { .. }))));
+    assert!(fs::read(&copy).unwrap() == before && !machine.devices[1].dir.exists(), "nothing was changed");
 }
 
 #[test]
