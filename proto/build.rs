@@ -7,6 +7,6 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             .map(|file| format!("cairn/v1/{file}.proto")),
         ["proto"],
     )?;
-    tonic_prost_build::configure().bytes(".").compile_fds(descriptors)?;
+    tonic_prost_build::configure().bytes(".").codec_path("crate::transport::MessageCodec").compile_fds(descriptors)?;
     Ok(())
 }

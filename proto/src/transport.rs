@@ -3,11 +3,13 @@
 mod connector;
 mod endpoint;
 mod message_buffer;
+mod message_codec;
 mod server;
 
 pub use connector::{Connector, TcpConnector};
 pub use endpoint::{InvalidAddress, Liveness, channel, endpoint};
 pub use message_buffer::{MessageBuffer, ReceivedMessage, framed, put_message_prefix};
+pub use message_codec::{MessageCodec, MessageEncoder};
 pub use server::{drained, serve, server_builder, tcp_incoming};
 
 /// Bytes that a peer may send ahead on one stream.
