@@ -34,6 +34,7 @@ mod proposer;
 mod queue;
 mod raft;
 mod recent_commands;
+mod recent_values;
 mod removal;
 mod replicated;
 mod session;

@@ -16,6 +16,12 @@ use super::{Epoch, Expected, LEASE_KEY, Operation, RECORD_FORMAT, ReadError, Ver
 pub trait State {
     /// The value of a key.
     fn get(&self, key: &[u8]) -> Result<Option<Versioned>, ReadError>;
+
+    /// The epoch in the lease record, if there is one.
+    fn epoch(&self) -> Result<Option<Epoch>, ReadError> {
+        let Some(stored) = self.get(LEASE_KEY)? else { return Ok(None) };
+        decode_lease(&stored.value).map(|lease| Some(Epoch(lease.epoch)))
+    }
 }
 
 /// A write that applying leads to; `None` removes the key.
@@ -40,7 +46,7 @@ pub enum Applied {
 /// A command whose first operation is a `PutIf` of the lease needs no epoch: its condition is the check.
 /// Any other write of the lease counts as proposed by nobody.
 pub fn apply(state: &dyn State, epoch: Epoch, operations: &[Operation], index: u64) -> Result<Applied, ReadError> {
-    if !takes_lease(operations) && (writes_lease(operations) || current_epoch(state)? != Some(epoch)) {
+    if !takes_lease(operations) && (writes_lease(operations) || state.epoch()? != Some(epoch)) {
         return Ok(Applied::Deposed);
     }
     let mut overlay = Overlay::new(state);
@@ -50,12 +56,6 @@ pub fn apply(state: &dyn State, epoch: Epoch, operations: &[Operation], index: u
         }
     }
     Ok(Applied::Writes(overlay.into_writes()))
-}
-
-/// The epoch in the lease record, if there is one.
-pub fn current_epoch(state: &dyn State) -> Result<Option<Epoch>, ReadError> {
-    let Some(stored) = state.get(LEASE_KEY)? else { return Ok(None) };
-    decode_lease(&stored.value).map(|lease| Some(Epoch(lease.epoch)))
 }
 
 /// The lease in its stored form: format version, then the message.

@@ -13,6 +13,7 @@ mod log_tail;
 #[cfg(test)]
 mod log_tests;
 mod log_writer;
+mod logged_command;
 mod membership;
 mod network;
 mod peer;
@@ -36,6 +37,7 @@ pub(crate) use admission::Admission;
 use convert::InvalidMessage;
 pub(crate) use group::{Group, RequestError};
 pub(crate) use log::LogStore;
+use logged_command::LoggedCommand;
 use network::Network;
 pub(crate) use peer::Peer;
 pub(crate) use peers::Peers;
@@ -44,12 +46,12 @@ pub(crate) use snapshot::SnapshotFiles;
 pub(crate) use snapshot_receiver::{ReceiveError, SnapshotReceiver};
 pub(crate) use state_machine::StateMachine;
 
-use super::{Outcome, Proposal};
+use super::Outcome;
 
 openraft::declare_raft_types!(
     /// The types of this group, fixed once.
     pub(crate) Types:
-        D = Proposal,
+        D = LoggedCommand,
         R = Outcome,
         NodeId = u64,
         Node = Peer,

@@ -11,6 +11,7 @@ use tokio::sync::watch;
 
 use super::apply::{State, Write};
 use super::database::{Database, DatabaseError, WalRecovery, unsynced};
+use super::recent_values::RecentValues;
 use super::{ReadError, RecentCommands, Versioned};
 
 /// In front of every key of the state.
@@ -30,6 +31,7 @@ pub(crate) struct StateDatabase {
     // Dropped before `directory`, which may remove the files.
     database: Database,
     directory: Directory,
+    recent_values: RecentValues,
 }
 
 struct Directory {
@@ -42,10 +44,10 @@ impl StateDatabase {
         let refused = |error: DatabaseError| ReadError::Database { why: error.to_string() };
         let database = Database::open(dir, create, WalRecovery::UpToFirstDamage).map_err(refused)?;
         let directory = Directory { path: dir.to_owned(), retired: AtomicBool::new(false) };
-        Ok(Self { database, directory })
+        Ok(Self { database, directory, recent_values: RecentValues::default() })
     }
 
-    /// Applies writes and what the state says of the log besides, together.
+    /// Applies writes and what the state says of the log besides, together. There is one writer at a time.
     pub(crate) fn write(
         &self,
         writes: &[Write],
@@ -63,6 +65,7 @@ impl StateDatabase {
         batch.put(POSITION_KEY, position.encode_to_vec());
         batch.put(HIGHEST_MASTER_KEY, highest_master.to_be_bytes());
         batch.put(RECENT_COMMANDS_KEY, recent.to_wire().encode_to_vec());
+        self.recent_values.note(writes, index_of(position));
         self.database.db().write_opt(batch, &unsynced()).map_err(failed)
     }
 
@@ -100,6 +103,11 @@ impl StateDatabase {
         self.directory.retired.store(true, Ordering::Relaxed);
     }
 
+    /// What views need not look up.
+    pub(super) fn recent_values(&self) -> &RecentValues {
+        &self.recent_values
+    }
+
     pub(super) fn db(&self) -> &DB {
         self.database.db()
     }
@@ -111,9 +119,14 @@ impl StateDatabase {
 }
 
 impl State for StateDatabase {
+    /// For whoever applies commands: what is found is kept at hand.
     fn get(&self, key: &[u8]) -> Result<Option<Versioned>, ReadError> {
-        let stored = self.db().get_pinned(data_key(key)).map_err(failed)?;
-        stored.map(|stored| Versioned::decode(Bytes::copy_from_slice(&stored))).transpose()
+        self.recent_values.get_or_else(key, u64::MAX, || {
+            let Some(stored) = self.db().get_pinned(data_key(key)).map_err(failed)? else { return Ok(None) };
+            let found = Versioned::decode(Bytes::copy_from_slice(&stored))?;
+            self.recent_values.keep(key, &found);
+            Ok(Some(found))
+        })
     }
 }
 
@@ -143,6 +156,11 @@ pub(super) fn position_of(db: &DB) -> Result<wire::SnapshotMeta, ReadError> {
 pub(super) fn decode_position(stored: &[u8]) -> Result<wire::SnapshotMeta, ReadError> {
     wire::SnapshotMeta::decode(stored)
         .map_err(|error| ReadError::Damaged { what: format!("the state's position: {error}") })
+}
+
+/// Index of the last entry that a state contains.
+pub(super) fn index_of(position: &wire::SnapshotMeta) -> u64 {
+    position.last_log_id.map_or(0, |log_id| log_id.index)
 }
 
 pub(super) fn data_key(key: &[u8]) -> Vec<u8> {

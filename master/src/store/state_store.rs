@@ -5,11 +5,12 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use cairn_proto::ids::ClusterId;
 use cairn_proto::wire;
+use parking_lot::Mutex;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::apply::{State, Write, decode_lease};
-use super::state_database::StateDatabase;
+use super::state_database::{StateDatabase, index_of};
 use super::state_directory::StateDirectory;
 use super::state_view::StateView;
 use super::{CLUSTER_KEY, Change, ChangeHistory, LEASE_KEY, RECORD_FORMAT, ReadError, RecentCommands, View};
@@ -18,6 +19,8 @@ use crate::lease::{LeaseRecord, SeenLease};
 /// The applied state, and notices of what happens to it.
 pub(crate) struct StateStore {
     current: ArcSwap<StateDatabase>,
+    /// The latest view, until there is a newer state.
+    latest: Mutex<Option<StateView>>,
     directory: StateDirectory,
     applied: watch::Sender<u64>,
     lease: watch::Sender<Option<SeenLease>>,
@@ -52,6 +55,7 @@ impl StateStore {
         directory.remove_others()?;
         let store = Self {
             current: ArcSwap::from_pointee(database),
+            latest: Mutex::default(),
             directory,
             applied: watch::Sender::new(0),
             lease: watch::Sender::new(None),
@@ -67,8 +71,14 @@ impl StateStore {
         self.current.load_full()
     }
 
+    /// Requests between two writes share one view: taking one is a look-up and a lock of the database's own.
     pub(crate) fn view(&self) -> Result<Box<dyn View>, ReadError> {
-        Ok(Box::new(StateView::new(self.current())?))
+        let mut latest = self.latest.lock();
+        let view = match &*latest {
+            Some(view) => view.clone(),
+            None => latest.insert(StateView::new(self.current())?).clone(),
+        };
+        Ok(Box::new(view))
     }
 
     /// Applies writes and their position, then tells who waits for them. `changes` are those of watched records.
@@ -81,6 +91,8 @@ impl StateStore {
         recent: &RecentCommands,
     ) -> Result<(), ReadError> {
         self.current.load().write(writes, position, highest_master, recent)?;
+        // Whoever is told of the new state from here on must see it.
+        self.forget_view();
         self.highest_master.send_if_modified(|known| std::mem::replace(known, highest_master) != highest_master);
         if writes.iter().any(|(key, _)| key == LEASE_KEY) {
             self.announce_lease()?;
@@ -102,6 +114,7 @@ impl StateStore {
     pub(crate) fn install(&self, staging: &Path) -> Result<(), StateError> {
         let generation = self.directory.install(staging)?;
         let replaced = self.current.swap(Arc::new(StateDatabase::open(&generation, false)?));
+        self.forget_view();
         replaced.retire();
         drop(replaced);
         Ok(self.announce()?)
@@ -136,6 +149,12 @@ impl StateStore {
     /// The highest Raft id that was ever a member's.
     pub(crate) fn highest_master(&self) -> watch::Receiver<u64> {
         self.highest_master.subscribe()
+    }
+
+    /// A view that is being taken meanwhile is of a state before and goes, or of the new one.
+    fn forget_view(&self) {
+        let forgotten = self.latest.lock().take();
+        drop(forgotten);
     }
 
     fn announce(&self) -> Result<(), ReadError> {
@@ -175,10 +194,6 @@ impl StateStore {
         }
         Ok(())
     }
-}
-
-fn index_of(position: &wire::SnapshotMeta) -> u64 {
-    position.last_log_id.map_or(0, |log_id| log_id.index)
 }
 
 /// The cluster's id as it is stored: format version, then 16 bytes.

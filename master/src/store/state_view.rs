@@ -3,14 +3,20 @@ use std::sync::Arc;
 use bytes::Bytes;
 use rocksdb::{DB, Direction, IteratorMode, ReadOptions, SnapshotWithThreadMode};
 
-use super::state_database::{POSITION_KEY, StateDatabase, data_key, decode_position, failed};
+use super::state_database::{POSITION_KEY, StateDatabase, data_key, decode_position, failed, index_of};
 use super::{ReadError, Versioned, View};
 
-/// A RocksDB snapshot of the state, with the database it belongs to.
+/// A snapshot of the state; copies share it.
+#[derive(Clone)]
 pub(crate) struct StateView {
-    // Dropped before `_database`, which it points into.
+    taken: Arc<Taken>,
+}
+
+/// A RocksDB snapshot of the state, with the database it belongs to.
+struct Taken {
+    // Dropped before `database`, which it points into.
     snapshot: SnapshotWithThreadMode<'static, DB>,
-    _database: Arc<StateDatabase>,
+    database: Arc<StateDatabase>,
     applied_index: u64,
 }
 
@@ -25,19 +31,21 @@ impl StateView {
         };
         let position = snapshot.get_pinned(POSITION_KEY).map_err(failed)?;
         let position = position.map(|stored| decode_position(&stored)).transpose()?.unwrap_or_default();
-        let applied_index = position.last_log_id.map_or(0, |log_id| log_id.index);
-        Ok(Self { snapshot, _database: database, applied_index })
+        Ok(Self { taken: Arc::new(Taken { snapshot, database, applied_index: index_of(&position) }) })
     }
 }
 
 impl View for StateView {
     fn applied_index(&self) -> u64 {
-        self.applied_index
+        self.taken.applied_index
     }
 
     fn get(&self, key: &[u8]) -> Result<Option<Versioned>, ReadError> {
-        let stored = self.snapshot.get_pinned(data_key(key)).map_err(failed)?;
-        stored.map(|stored| Versioned::decode(Bytes::copy_from_slice(&stored))).transpose()
+        let Taken { snapshot, database, applied_index } = &*self.taken;
+        database.recent_values().get_or_else(key, *applied_index, || {
+            let stored = snapshot.get_pinned(data_key(key)).map_err(failed)?;
+            stored.map(|stored| Versioned::decode(Bytes::copy_from_slice(&stored))).transpose()
+        })
     }
 
     fn scan(&self, start: &[u8], end: &[u8], limit: usize) -> Result<Vec<(Bytes, Versioned)>, ReadError> {
@@ -47,7 +55,7 @@ impl View for StateView {
         let mut options = ReadOptions::default();
         options.set_iterate_upper_bound(data_key(end));
         let from = data_key(start);
-        let items = self.snapshot.iterator_opt(IteratorMode::From(&from, Direction::Forward), options);
+        let items = self.taken.snapshot.iterator_opt(IteratorMode::From(&from, Direction::Forward), options);
         items
             .take(limit)
             .map(|item| {

@@ -1,20 +1,23 @@
+use std::cell::OnceCell;
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
 
-use super::super::{ReadError, Versioned};
-use super::{State, Write};
+use super::super::{Epoch, LEASE_KEY, ReadError, Versioned};
+use super::{State, Write, decode_lease};
 
 /// Writes not yet made, over the state they will be made to.
 pub struct Overlay<'a> {
     below: &'a dyn State,
     writes: BTreeMap<Bytes, Option<Versioned>>,
+    /// The epoch in the state below, once it was asked for.
+    epoch_below: OnceCell<Option<Epoch>>,
 }
 
 impl<'a> Overlay<'a> {
     /// No writes over `below`.
     pub fn new(below: &'a dyn State) -> Self {
-        Self { below, writes: BTreeMap::new() }
+        Self { below, writes: BTreeMap::new(), epoch_below: OnceCell::new() }
     }
 
     /// Writes a key at a log index.
@@ -44,5 +47,18 @@ impl State for Overlay<'_> {
             Some(written) => Ok(written.clone()),
             None => self.below.get(key),
         }
+    }
+
+    /// The lease is seldom written, and looked at by each command.
+    fn epoch(&self) -> Result<Option<Epoch>, ReadError> {
+        if let Some(written) = self.writes.get(LEASE_KEY) {
+            let Some(stored) = written else { return Ok(None) };
+            return decode_lease(&stored.value).map(|lease| Some(Epoch(lease.epoch)));
+        }
+        if let Some(epoch) = self.epoch_below.get() {
+            return Ok(*epoch);
+        }
+        let epoch = self.below.epoch()?;
+        Ok(*self.epoch_below.get_or_init(|| epoch))
     }
 }

@@ -8,15 +8,17 @@ use cairn_proto::wire::entry::Payload;
 use cairn_proto::wire::expected::State;
 use cairn_proto::wire::operation::Operation as WireOperation;
 use openraft::EntryPayload;
+use prost::Message;
 
 use super::super::{CommandNumber, Epoch, Expected, Operation, Proposal};
 use super::convert::{InvalidMessage, log_id_from_wire, log_id_to_wire};
+use super::logged_command::LoggedCommand;
 use super::{Entry, Membership, Peer};
 
 pub(super) fn entry_to_wire(entry: &Entry) -> wire::Entry {
     let payload = match &entry.payload {
         EntryPayload::Blank => Payload::Blank(wire::Blank {}),
-        EntryPayload::Normal(proposal) => Payload::Command(proposal_to_wire(proposal)),
+        EntryPayload::Normal(command) => Payload::Command(command.encoded().clone()),
         EntryPayload::Membership(membership) => Payload::Membership(membership_to_wire(membership)),
     };
     wire::Entry { log_id: Some(log_id_to_wire(&entry.log_id)), payload: Some(payload) }
@@ -26,10 +28,19 @@ pub(super) fn entry_from_wire(entry: wire::Entry) -> Result<Entry, InvalidMessag
     let log_id = entry.log_id.as_ref().map(log_id_from_wire).ok_or_else(|| InvalidMessage::missing("log_id"))?;
     let payload = match entry.payload.ok_or_else(|| InvalidMessage::missing("payload"))? {
         Payload::Blank(_) => EntryPayload::Blank,
-        Payload::Command(command) => EntryPayload::Normal(proposal_from_wire(command)?),
+        Payload::Command(encoded) => {
+            let command = wire::Command::decode(encoded.clone()).map_err(|error| undecodable(&error))?;
+            EntryPayload::Normal(LoggedCommand::new(proposal_from_wire(command)?, encoded))
+        }
         Payload::Membership(membership) => EntryPayload::Membership(membership_from_wire(membership)?),
     };
     Ok(Entry { log_id, payload })
+}
+
+/// A command for the log, encoded once for all who keep it or get it.
+pub(super) fn logged(proposal: Proposal) -> LoggedCommand {
+    let encoded = proposal_to_wire(&proposal).encode_to_vec();
+    LoggedCommand::new(proposal, encoded.into())
 }
 
 pub(super) fn proposal_to_wire(proposal: &Proposal) -> wire::Command {
@@ -111,6 +122,10 @@ fn expected_from_wire(expected: Option<wire::Expected>) -> Result<Expected, Inva
     }
 }
 
+fn undecodable(error: &prost::DecodeError) -> InvalidMessage {
+    InvalidMessage::new(format!("a command does not parse: {error}"))
+}
+
 pub(super) fn membership_to_wire(membership: &Membership) -> wire::Membership {
     let voters = membership.get_joint_config().iter();
     let members = membership.nodes().map(|(master, peer)| wire::Member {
@@ -144,10 +159,11 @@ mod tests {
     use cairn_proto::ids::{CommandId, MasterId};
     use cairn_proto::wire;
     use openraft::EntryPayload;
+    use prost::Message;
 
     use super::super::super::{CommandNumber, Epoch, Expected, Operation, Proposal};
     use super::super::{Entry, Membership, Peer};
-    use super::{entry_from_wire, entry_to_wire};
+    use super::{entry_from_wire, entry_to_wire, logged, proposal_to_wire};
     use crate::store::raft::convert::log_id_from_wire;
 
     fn operations() -> Vec<Operation> {
@@ -164,24 +180,43 @@ mod tests {
         ]
     }
 
+    fn proposal() -> Proposal {
+        Proposal {
+            number: Some(CommandNumber::new(9, 7).unwrap()),
+            leader: MasterId::generate(),
+            epoch: Epoch(5),
+            id: CommandId::generate(),
+            operations: operations(),
+        }
+    }
+
     #[test]
     fn every_kind_of_entry_survives_the_wire() {
         let (name, address) = ("master-1".to_owned(), "127.0.0.1:1".to_owned());
         let peer = Peer { name, address, disk: MasterId::generate() };
         let membership =
             Membership::new(vec![BTreeSet::from([1])], BTreeMap::from([(1, peer.clone()), (2, peer)])).unwrap();
-        let proposal = Proposal {
-            number: Some(CommandNumber::new(9, 7).unwrap()),
-            leader: MasterId::generate(),
-            epoch: Epoch(5),
-            id: CommandId::generate(),
-            operations: operations(),
-        };
-        for payload in [EntryPayload::Blank, EntryPayload::Normal(proposal), EntryPayload::Membership(membership)] {
+        let command = EntryPayload::Normal(logged(proposal()));
+        for payload in [EntryPayload::Blank, command, EntryPayload::Membership(membership)] {
             let log_id = log_id_from_wire(&wire::LogId { term: 3, master: 2, index: 9 });
             let entry = Entry { log_id, payload };
             assert_eq!(entry_from_wire(entry_to_wire(&entry)).unwrap(), entry);
         }
+    }
+
+    /// What stands in logs that were written when the command was a message within the entry.
+    #[test]
+    fn an_entry_has_its_command_as_a_message() {
+        let proposal = proposal();
+        let log_id = log_id_from_wire(&wire::LogId { term: 3, master: 2, index: 9 });
+        let payload = EntryPayload::Normal(logged(proposal.clone()));
+        let written = entry_to_wire(&Entry { log_id, payload }).encode_to_vec();
+        let command = proposal_to_wire(&proposal).encode_to_vec();
+        let wire_type_of_bytes = 2;
+        let mut field = vec![(3 << 3) | wire_type_of_bytes];
+        prost::encoding::encode_varint(command.len() as u64, &mut field);
+        field.extend(command);
+        assert!(written.ends_with(&field));
     }
 
     #[test]
@@ -196,11 +231,13 @@ mod tests {
             operations: vec![wire::Operation { operation }],
         };
         let condition = wire::operation::Operation::If(wire::If { key: Bytes::new(), expected: None });
+        let single = |command: wire::Command| Some(wire::entry::Payload::Command(command.encode_to_vec().into()));
         for payload in [
             None,
-            Some(wire::entry::Payload::Command(wire::Command::default())),
-            Some(wire::entry::Payload::Command(command(None))),
-            Some(wire::entry::Payload::Command(command(Some(condition)))),
+            single(wire::Command::default()),
+            single(command(None)),
+            single(command(Some(condition))),
+            Some(wire::entry::Payload::Command(Bytes::from_static(b"\xff"))),
         ] {
             entry_from_wire(wire::Entry { log_id, payload }).unwrap_err();
         }

@@ -15,12 +15,16 @@ use super::convert::{
     append_from_wire, append_response_to_wire, snapshot_meta_from_wire, transfer_from_wire, vote_from_wire,
     vote_request_from_wire, vote_response_to_wire, vote_to_wire,
 };
+use super::entry_convert::logged;
 use super::settings::{LogLimits, config};
 use super::snapshot::SnapshotFiles;
 use super::{InvalidMessage, LogStore, Network, Peer, Peers, Raft, Silence, StateMachine};
 
 /// How long a leader that stops waits for its successor.
 const HAND_OVER_LIMIT: Duration = Duration::from_secs(1);
+
+/// Between two looks whether the part in the group has failed.
+const FAILURE_PAUSE: Duration = Duration::from_millis(20);
 
 /// This master's part in the Raft group.
 #[derive(Clone)]
@@ -134,7 +138,7 @@ impl Group {
     /// Puts a command into this master's log, if it leads; answers when this master has applied it. Proposals made at
     /// the same time share writes to the log.
     pub(crate) async fn propose(&self, proposal: Proposal) -> Attempt {
-        match self.raft.client_write(proposal).await {
+        match self.raft.client_write(logged(proposal)).await {
             Ok(answer) => Attempt::Done(answer.data),
             Err(RaftError::APIError(error)) => match error {
                 ClientWriteError::LogEntryDiscarded(_) => Attempt::Unknown { why: error.to_string() },
@@ -181,6 +185,8 @@ impl Group {
                 // Stopped on purpose: nothing fails any more.
                 std::future::pending::<()>().await;
             }
+            // There is news with every entry, and hardly ever this.
+            tokio::time::sleep(FAILURE_PAUSE).await;
         }
     }
 

@@ -26,11 +26,14 @@ const PURGE_STEP_ENTRIES: u64 = 4096;
 /// The Raft log and vote: a RocksDB instance of its own.
 ///
 /// Votes, entries, truncations and purges go to one writer in the order they come in. A vote or truncation returns,
-/// and an append is reported, after the sync that covers it. The last committed log id is written without a sync.
+/// and an append is reported, after the sync that covers it. The last committed log id goes with whatever is written
+/// next: it only spares a restart to wait for the leader's word, and is not worth a wake-up of the writer with each commit.
 pub(crate) struct LogStore {
     log: LogReader,
     writer: LogWriter,
     writes: u64,
+    committed: Option<LogId>,
+    committed_is_written: bool,
 }
 
 impl LogStore {
@@ -45,7 +48,8 @@ impl LogStore {
         let tail = Arc::new(Mutex::new(LogTail::new(purged, start, last)));
         let writer = LogWriter::start(Arc::clone(&database), Arc::clone(&tail), writing)?;
         let log = LogReader { database, tail, vote: Arc::new(Mutex::new(vote)) };
-        Ok(Self { log, writer, writes: 0 })
+        let committed = read_log_id(log.database.db(), COMMITTED_KEY)?;
+        Ok(Self { log, writer, writes: 0, committed, committed_is_written: true })
     }
 
     /// True if nothing was ever written.
@@ -58,14 +62,21 @@ impl LogStore {
         self.log.database.closed()
     }
 
-    fn next_write(&mut self) -> u64 {
+    /// The next write, which takes the committed log id along.
+    fn next_batch(&mut self, mut batch: WriteBatch) -> (WriteBatch, u64) {
+        if !std::mem::replace(&mut self.committed_is_written, true) {
+            match &self.committed {
+                Some(log_id) => batch.put(COMMITTED_KEY, encode_log_id(log_id)),
+                None => batch.delete(COMMITTED_KEY),
+            }
+        }
         self.writes += 1;
-        self.writes
+        (batch, self.writes)
     }
 
     async fn write_and_wait(&mut self, batch: WriteBatch) -> io::Result<()> {
         let (waiter, written) = oneshot::channel();
-        let number = self.next_write();
+        let (batch, number) = self.next_batch(batch);
         self.writer.write(LogWrite { batch, number, done: Done::Waiting(waiter) }).await?;
         written.await.map_err(|_| io::Error::other("the writer of the Raft log has stopped"))?
     }
@@ -107,17 +118,13 @@ impl RaftLogStorage<Types> for LogStore {
     }
 
     async fn save_committed(&mut self, committed: Option<LogId>) -> Result<(), io::Error> {
-        let mut batch = WriteBatch::default();
-        match committed {
-            Some(log_id) => batch.put(COMMITTED_KEY, encode_log_id(&log_id)),
-            None => batch.delete(COMMITTED_KEY),
-        }
-        let number = self.next_write();
-        self.writer.write(LogWrite { batch, number, done: Done::Nobody }).await
+        self.committed = committed;
+        self.committed_is_written = false;
+        Ok(())
     }
 
     async fn read_committed(&mut self) -> Result<Option<LogId>, io::Error> {
-        read_log_id(self.log.database.db(), COMMITTED_KEY)
+        Ok(self.committed)
     }
 
     async fn append<I>(&mut self, entries: I, callback: IOFlushed<Types>) -> Result<(), io::Error>
@@ -125,8 +132,7 @@ impl RaftLogStorage<Types> for LogStore {
         I: IntoIterator<Item = Entry> + OptionalSend,
         I::IntoIter: OptionalSend,
     {
-        let number = self.next_write();
-        let mut batch = WriteBatch::default();
+        let (mut batch, number) = self.next_batch(WriteBatch::default());
         {
             let mut tail = self.log.tail.lock();
             for entry in entries {
@@ -170,6 +176,15 @@ impl RaftLogStorage<Types> for LogStore {
         let mut records = WriteBatch::default();
         records.put(PURGED_KEY, encode_log_id(&upto));
         self.remove(removed, records).await
+    }
+}
+
+impl Drop for LogStore {
+    fn drop(&mut self) {
+        if !self.committed_is_written {
+            let (batch, number) = self.next_batch(WriteBatch::default());
+            self.writer.write_last(LogWrite { batch, number, done: Done::Nobody });
+        }
     }
 }
 

@@ -13,6 +13,7 @@ use openraft::vote::leader_id_adv::LeaderId;
 
 use super::super::{Epoch, LogWriting, Operation, Proposal};
 use super::convert::log_id_from_wire;
+use super::entry_convert::logged;
 use super::{Entry, LogId, LogStore, Types, Vote};
 
 fn log_id(index: u64) -> LogId {
@@ -24,7 +25,7 @@ fn entry(index: u64) -> Entry {
     let operations = vec![Operation::Put { key: Bytes::from_static(b"key"), value }];
     let (leader, epoch, id) = (MasterId::generate(), Epoch(1), CommandId::generate());
     let proposal = Proposal { leader, epoch, id, number: None, operations };
-    Entry { log_id: log_id(index), payload: EntryPayload::Normal(proposal) }
+    Entry { log_id: log_id(index), payload: EntryPayload::Normal(logged(proposal)) }
 }
 
 /// Appends entries one by one and waits until each is durable.

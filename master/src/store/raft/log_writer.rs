@@ -31,7 +31,7 @@ pub(super) enum Done {
     Appended(IOFlushed<Types>),
     /// A caller.
     Waiting(oneshot::Sender<io::Result<()>>),
-    /// Nobody: the write may ride along with a later sync.
+    /// Nobody: it is the last write, and may get lost.
     Nobody,
 }
 
@@ -73,6 +73,18 @@ impl LogWriter {
                 worker.lock().write_all(vec![write]);
                 Ok(())
             }
+        }
+    }
+
+    /// Queues a write that nobody waits for, if there is room.
+    pub(super) fn write_last(&self, write: LogWrite) {
+        match self {
+            Self::Thread { queue, .. } => {
+                if queue.as_ref().is_none_or(|queue| queue.try_send(write).is_err()) {
+                    tracing::debug!("the last write to the Raft log is left out");
+                }
+            }
+            Self::Inline(worker) => worker.lock().write_all(vec![write]),
         }
     }
 }

@@ -36,7 +36,7 @@ pub(crate) struct StateMachine {
 }
 
 /// What the state says of the log besides the data.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 struct Progress {
     position: SnapshotMeta,
     highest_master: u64,
@@ -69,10 +69,9 @@ impl StateMachine {
     }
 
     /// On the thread of the caller: a batch goes to the memtable without a sync, which takes less time than handing it
-    /// to another thread.
+    /// to another thread. After an error nothing more is applied.
     fn apply_batch(&mut self, batch: Vec<Item>) -> io::Result<()> {
-        self.progress = apply_batch(&self.store, self.progress.clone(), batch).map_err(io::Error::other)?;
-        Ok(())
+        apply_batch(&self.store, &mut self.progress, batch).map_err(io::Error::other)
     }
 }
 
@@ -98,7 +97,7 @@ impl Progress {
                 self.position.last_membership = StoredMembership::new(Some(entry.log_id), membership.clone());
                 Ok(Outcome::Applied { index })
             }
-            EntryPayload::Normal(proposal) => self.apply_once(batch, proposal, index),
+            EntryPayload::Normal(command) => self.apply_once(batch, command.proposal(), index),
         }
     }
 
@@ -128,7 +127,7 @@ impl Progress {
 
 /// Applies a batch by one write: its data, its position, membership and recent commands together. Answers when it is
 /// readable.
-fn apply_batch(store: &StateStore, mut progress: Progress, items: Vec<Item>) -> Result<Progress, ReadError> {
+fn apply_batch(store: &StateStore, progress: &mut Progress, items: Vec<Item>) -> Result<(), ReadError> {
     let database = store.current();
     let mut batch = Batch { overlay: Overlay::new(&*database), changes: Vec::new() };
     let mut answers = Vec::with_capacity(items.len());
@@ -145,7 +144,7 @@ fn apply_batch(store: &StateStore, mut progress: Progress, items: Vec<Item>) -> 
             responder.send(outcome);
         }
     }
-    Ok(progress)
+    Ok(())
 }
 
 impl RaftStateMachine<Types> for StateMachine {
@@ -231,3 +230,6 @@ fn install(store: &StateStore, label: &SnapshotMeta, files: &SnapshotFiles) -> R
 fn read_position(position: wire::SnapshotMeta) -> Result<SnapshotMeta, ReadError> {
     snapshot_meta_from_wire(position).map_err(|error| ReadError::Damaged { what: error.to_string() })
 }
+
+#[cfg(test)]
+mod tests;
