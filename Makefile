@@ -35,7 +35,8 @@ verify: build ## what CI runs: format, lints and documentation with warnings den
 	RUSTDOCFLAGS="--deny warnings" cargo doc $(CARGO_OPTIONS) --no-deps --document-private-items
 	cargo test $(CARGO_OPTIONS)
 
-bench: build ## measure the codec alone, and a mount beside the bare disk (needs root)
+bench: build ## measure the codec beside ISA-L, and a mount beside the bare disk (needs root)
+	@.setup/isal
 	cargo bench --profile release --workspace --locked --bench coding
 	$(PROGRAMS)/cairn-bench run $(BENCH)
 

@@ -1,17 +1,23 @@
-//! What one core codes, decodes, frames and digests, in user bytes: rows of full cells, all in one thread.
+//! What one core codes, decodes, frames and digests, in user bytes: rows of full cells, all in one thread. ISA-L encodes the same
+//! rows beside it, where it is installed.
+
+mod isal;
 
 use std::hint::black_box;
+use std::io::{self, Write};
 
 use cairn_codec::{CellId, Coder, FRAME_HEADER_BYTES, Layout, row_digest, write_header};
 use criterion::measurement::WallTime;
 use criterion::{BenchmarkGroup, Criterion, Throughput, criterion_group, criterion_main};
+use isal::Isal;
 
 const KIB: u32 = 1 << 10;
 const STRIPE_BYTES: u64 = 64 << 20;
 /// Rows that are worked on in turn, so that a row is not always found in the nearest cache.
 const ROWS: usize = 8;
 
-const SHAPES: [(u32, u32, u32); 4] = [(4, 2, 64 * KIB), (4, 2, 128 * KIB), (4, 2, 256 * KIB), (6, 3, 64 * KIB)];
+const SHAPES: [(u32, u32, u32); 5] =
+    [(4, 2, 64 * KIB), (4, 2, 128 * KIB), (4, 2, 256 * KIB), (6, 3, 64 * KIB), (10, 4, 64 * KIB)];
 
 /// Frames of the cells of one row: room for a header, then the payload.
 struct Row(Vec<Vec<u8>>);
@@ -27,10 +33,14 @@ impl Row {
     }
 
     fn encode(&mut self, coder: &Coder) {
-        let (data, code) = self.0.split_at_mut(coder.layout().data());
+        self.encode_by(coder.layout(), |data, code| coder.encode(data, code));
+    }
+
+    fn encode_by(&mut self, layout: &Layout, encode: impl FnOnce(&[&[u8]], &mut [&mut [u8]])) {
+        let (data, code) = self.0.split_at_mut(layout.data());
         let data: Vec<&[u8]> = data.iter().map(|frame| &frame[FRAME_HEADER_BYTES..]).collect();
         let mut code: Vec<&mut [u8]> = code.iter_mut().map(|frame| &mut frame[FRAME_HEADER_BYTES..]).collect();
-        coder.encode(&data, &mut code);
+        encode(&data, &mut code);
     }
 
     fn frame(&mut self) {
@@ -55,6 +65,19 @@ fn per_row<R>(group: &mut BenchmarkGroup<'_, WallTime>, name: &str, rows: &mut [
     });
 }
 
+/// ISA-L at the same rows, once it was seen to make the same code cells.
+fn beside(group: &mut BenchmarkGroup<'_, WallTime>, coder: &Coder, rows: &mut [Row]) {
+    let Some(mut isal) = Isal::load(coder) else { return };
+    for row in &mut *rows {
+        row.encode(coder);
+        let ours = row.0.clone();
+        row.0[coder.layout().data()..].iter_mut().for_each(|frame| frame[FRAME_HEADER_BYTES..].fill(0));
+        row.encode_by(coder.layout(), |data, code| isal.encode(data, code));
+        assert!(row.0 == ours, "ISA-L makes other code cells");
+    }
+    per_row(group, "encode, ISA-L", rows, |row| row.encode_by(coder.layout(), |data, code| isal.encode(data, code)));
+}
+
 fn shape(criterion: &mut Criterion, (data, code, cell_size_bytes): (u32, u32, u32)) {
     let layout = Layout::new(data, code, cell_size_bytes, STRIPE_BYTES).expect("a valid layout");
     let coder = Coder::new(layout);
@@ -65,6 +88,7 @@ fn shape(criterion: &mut Criterion, (data, code, cell_size_bytes): (u32, u32, u3
     let mut group = criterion.benchmark_group(format!("{layout} {} KiB", cell_size_bytes / KIB));
     group.throughput(Throughput::Bytes(layout.row_size_bytes() as u64));
     per_row(&mut group, "encode", &mut rows, |row| row.encode(&coder));
+    beside(&mut group, &coder, &mut rows);
     for lost in [1, layout.code()] {
         let wanted: Vec<usize> = (0..lost).collect();
         per_row(&mut group, &format!("reconstruct {lost}"), &mut rows, |row| {
@@ -85,6 +109,11 @@ fn shape(criterion: &mut Criterion, (data, code, cell_size_bytes): (u32, u32, u3
 }
 
 fn coding(criterion: &mut Criterion) {
+    if Isal::load(&Coder::new(Layout::DEFAULT)).is_none() {
+        let said =
+            writeln!(io::stderr(), "NOTICE: libisal.so.2 is not installed (Debian: libisal2); no figures of ISA-L");
+        said.expect("standard error is open");
+    }
     for numbers in SHAPES {
         shape(criterion, numbers);
     }
