@@ -9,7 +9,7 @@ CARGO_OPTIONS := --release --workspace --locked
 PROGRAMS := $(CARGO_TARGET_DIR)/release
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo test sim verify bench bench-peers bench-kv bench-keys bench-repair fmt fix
+.PHONY: help setup build demo test sim verify bench bench-peers bench-kv bench-keys bench-repair bench-scaling fmt fix
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -46,11 +46,14 @@ bench-peers: build ## measure a mount beside GlusterFS, MooseFS and the bare dis
 bench-kv: build ## measure the key-value service beside etcd's (installs etcd-server if it is missing)
 	$(PROGRAMS)/cairn-bench kv --peer etcd $(BENCH)
 
-bench-keys: build ## measure the listing of up to a million keys through a mount (needs root)
+bench-keys: build ## measure up to a million keys: their listing through a mount, and requests then (needs root)
 	$(PROGRAMS)/cairn-bench keys $(BENCH)
 
 bench-repair: build ## measure the rebuilding of what three nodes lose, one after the other
 	$(PROGRAMS)/cairn-bench repair $(BENCH)
+
+bench-scaling: build ## measure how all of it changes with nodes, clients, keys and sizes, in half an hour (needs root)
+	$(PROGRAMS)/cairn-bench scaling $(BENCH)
 
 fmt: ## format the source
 	cargo fmt --all

@@ -5,11 +5,14 @@ mod heartbeats;
 mod keys;
 mod kv;
 mod latencies;
+mod losses;
 mod output;
 mod processor_time;
 mod repair;
+mod scaling;
 mod scratch;
 mod spread;
+mod svg;
 mod tables;
 
 pub use comparison::{Amount, ComparisonOptions, Costs, Figure, Figures, Machine, Report, Row, Unit};
@@ -17,8 +20,12 @@ pub use comparison::{SubjectError, SyncProof, SyncProofs, System, Verdict, WorkE
 pub use comparison::{clear_at_end_of_input, compare, work};
 pub use heartbeats::{HeartbeatsError, HeartbeatsFigures, HeartbeatsOptions, HeartbeatsReport};
 pub use heartbeats::{SimulationError, measure_heartbeats, simulate_nodes};
-pub use keys::{KeysError, KeysFigures, KeysOptions, KeysReport, make_keys, measure_keys};
+pub use keys::{KeysError, KeysFigures, KeysOptions, KeysReport, RequestFigures, make_keys, measure_keys};
 pub use kv::{KvError, KvOptions, KvReport, Measurement, compare_kv};
+pub use losses::{LossesError, LossesFigures, LossesOptions, LossesReport, RecordsError, measure_losses};
 pub use repair::{RepairError, RepairFigures, RepairOptions, RepairReport, measure_repairs};
+pub use scaling::{Axis, Chart, Line, Point, PowerLaw, Scale};
+pub use scaling::{ScalingClientError, StoredFile, serve_scaling_client};
+pub use scaling::{ScalingError, ScalingOptions, ScalingReport, ScalingSeries, measure_scaling};
 pub use spread::Spread;
 pub use tables::{TablesError, TablesFigures, TablesOptions, measure_tables};

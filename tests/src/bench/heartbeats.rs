@@ -13,9 +13,9 @@ use super::processor_time;
 use crate::process::Process;
 use crate::resident::current_bytes;
 use crate::wait::within;
-use counted_connector::CountedConnector;
-use measured_master::MeasuredMaster;
-use node_process::NodeProcess;
+pub(super) use counted_connector::CountedConnector;
+pub(super) use measured_master::MeasuredMaster;
+pub(super) use node_process::NodeProcess;
 pub use report::HeartbeatsReport;
 pub use simulated_node::{SimulationError, simulate_nodes};
 
@@ -113,7 +113,7 @@ fn measure(nodes: u32, measured: Duration) -> Result<HeartbeatsFigures, Heartbea
     pass(IDLE)?;
     let idle = Moment::now(&connector);
     let memory_before = current_bytes(me);
-    let mut others = NodeProcess::start(nodes, master.address())?;
+    let mut others = NodeProcess::start(nodes, master.address(), false)?;
     let first_beats = FIRST_BEATS * u64::from(nodes);
     let heard = || others.beats().map(|beats| (beats >= first_beats).then_some(())).transpose();
     within(JOIN_DEADLINE, heard).ok_or(HeartbeatsError::NotHeard)??;
@@ -141,7 +141,7 @@ fn measure(nodes: u32, measured: Duration) -> Result<HeartbeatsFigures, Heartbea
 }
 
 /// Lets the time pass and does nothing: it is the program's own processor time that is measured.
-fn pass(time: Duration) -> Result<(), HeartbeatsError> {
+pub(super) fn pass(time: Duration) -> Result<(), HeartbeatsError> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
     runtime.block_on(async { tokio::time::sleep(time).await });
     Ok(())

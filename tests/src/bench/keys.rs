@@ -1,18 +1,24 @@
 //! What very many keys cost: making them, and listing them through a mount.
 
+mod at_once;
 mod making;
 mod report;
+mod requests;
 
 use std::io;
+use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
 use cairn_fs::client::ClientError;
 
-use crate::resident::peak_bytes;
+use crate::binary::profile_directory;
+use crate::resident::{current_bytes, peak_bytes};
 use crate::{ClusterOptions, DevCluster, Mount};
 pub use making::make_keys;
 pub use report::KeysReport;
+pub use requests::RequestFigures;
+use requests::Requests;
 
 /// Most keys of which the attributes are listed too.
 const ATTRIBUTES_LIMIT_KEYS: u32 = 100_000;
@@ -22,6 +28,10 @@ const ATTRIBUTES_LIMIT_KEYS: u32 = 100_000;
 pub struct KeysOptions {
     /// Numbers of keys; the cluster grows from one to the next.
     pub keys: Vec<u32>,
+    /// Rounds of requests with each number of keys.
+    pub rounds: u32,
+    /// Commits of further files of each round; four times as many keys are looked up.
+    pub requests: u32,
 }
 
 /// Figures with so many keys in the cluster.
@@ -43,6 +53,12 @@ pub struct KeysFigures {
     pub mount_peak_mib: u64,
     /// Memory of the elected master at its peak.
     pub master_peak_mib: u64,
+    /// Memory of the mount after the first listings.
+    pub mount_mib: u64,
+    /// Memory of the elected master after all listings.
+    pub master_mib: u64,
+    /// What single requests took then; `None` without rounds of them.
+    pub requests: Option<RequestFigures>,
 }
 
 /// Why there are no figures.
@@ -66,7 +82,18 @@ pub enum KeysError {
 
 /// Measures a new dev cluster with each number of keys, the smallest first.
 pub fn measure_keys(options: &KeysOptions, tell: &mut dyn FnMut(&KeysFigures)) -> Result<KeysReport, KeysError> {
-    let cluster = DevCluster::start(ClusterOptions::default().nodes(1).layout("1+0"));
+    let parent = profile_directory().join("clusters");
+    std::fs::create_dir_all(&parent)?;
+    measure_keys_in(&parent, options, tell).map(KeysReport::new)
+}
+
+/// The same, with the cluster in a folder that is there.
+pub(super) fn measure_keys_in(
+    parent: &Path,
+    options: &KeysOptions,
+    tell: &mut dyn FnMut(&KeysFigures),
+) -> Result<Vec<KeysFigures>, KeysError> {
+    let cluster = DevCluster::start_in(parent, ClusterOptions::default().nodes(1).layout("1+0"));
     let mut sizes = options.keys.clone();
     sizes.sort_unstable();
     let mut figures = Vec::new();
@@ -76,18 +103,24 @@ pub fn measure_keys(options: &KeysOptions, tell: &mut dyn FnMut(&KeysFigures)) -
         make_keys(&cluster.addresses(), there..keys)?;
         let made_a_second = f64::from(keys.saturating_sub(there)) / started.elapsed().as_secs_f64();
         there = there.max(keys);
-        let measured = measure_listings(&cluster, keys, made_a_second)?;
+        let listings = measure_listings(&cluster, there, made_a_second)?;
+        let mut requests = Requests::default();
+        for _ in 0..options.rounds {
+            requests.round(&cluster.addresses(), there..there + options.requests)?;
+            there += options.requests;
+        }
+        let measured = KeysFigures { requests: requests.figures(), ..listings };
         tell(&measured);
         figures.push(measured);
     }
-    Ok(KeysReport::new(figures))
+    Ok(figures)
 }
 
 fn measure_listings(cluster: &DevCluster, keys: u32, made_a_second: f64) -> Result<KeysFigures, KeysError> {
     let mount = cluster.mount(&format!("names-{keys}"));
     let first = list(&mount, "ls -U | wc -l", keys)?;
     let second = list(&mount, "ls -U | wc -l", keys)?;
-    let mut mount_peak_bytes = peak_bytes(mount.process());
+    let (mount_bytes, mut mount_peak_bytes) = (current_bytes(mount.process()), peak_bytes(mount.process()));
     drop(mount);
     let (mut attributes, mut attributes_again) = (None, None);
     if keys <= ATTRIBUTES_LIMIT_KEYS {
@@ -96,6 +129,7 @@ fn measure_listings(cluster: &DevCluster, keys: u32, made_a_second: f64) -> Resu
         attributes_again = Some(list(&mount, "ls -l | grep -c ^-", keys)?);
         mount_peak_bytes = mount_peak_bytes.max(peak_bytes(mount.process()));
     }
+    let master = cluster.process(&cluster.elected());
     Ok(KeysFigures {
         keys,
         made_a_second,
@@ -104,7 +138,10 @@ fn measure_listings(cluster: &DevCluster, keys: u32, made_a_second: f64) -> Resu
         attributes_s: attributes.map(|took| took.as_secs_f64()),
         attributes_again_s: attributes_again.map(|took| took.as_secs_f64()),
         mount_peak_mib: mount_peak_bytes >> 20,
-        master_peak_mib: peak_bytes(cluster.process(&cluster.elected())) >> 20,
+        master_peak_mib: peak_bytes(master) >> 20,
+        mount_mib: mount_bytes >> 20,
+        master_mib: current_bytes(master) >> 20,
+        requests: None,
     })
 }
 

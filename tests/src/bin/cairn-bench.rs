@@ -5,11 +5,15 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
+use cairn_codec::{InvalidLayout, Layout};
 use cairn_tests::bench::{Amount, ComparisonOptions, Figure, Row, SubjectError, System, WorkError};
 use cairn_tests::bench::{HeartbeatsError, HeartbeatsFigures, HeartbeatsOptions, measure_heartbeats};
 use cairn_tests::bench::{KeysError, KeysFigures, KeysOptions, measure_keys};
 use cairn_tests::bench::{KvError, KvOptions, Measurement, compare_kv};
+use cairn_tests::bench::{LossesError, LossesFigures, LossesOptions, measure_losses};
 use cairn_tests::bench::{RepairError, RepairFigures, RepairOptions, measure_repairs};
+use cairn_tests::bench::{ScalingClientError, StoredFile, serve_scaling_client};
+use cairn_tests::bench::{ScalingError, ScalingOptions, ScalingSeries, measure_scaling};
 use cairn_tests::bench::{SimulationError, simulate_nodes};
 use cairn_tests::bench::{TablesError, TablesOptions, measure_tables};
 use cairn_tests::bench::{clear_at_end_of_input, compare, work};
@@ -49,20 +53,20 @@ enum Command {
     },
     /// The key-value service of new dev clusters, and of a peer
     Kv(KvArguments),
-    /// Very many keys: making them, and listing them through a mount
-    Keys {
-        /// Numbers of keys
-        #[arg(long, value_delimiter = ',', default_values_t = [10_000, 100_000, 1_000_000])]
-        keys: Vec<u32>,
-        /// Folder for bench-keys.md and bench-keys.json [default: `bench` beside this program]
-        #[arg(long)]
-        output: Option<PathBuf>,
-    },
+    /// Very many keys: making them, listing them through a mount, and what requests take then
+    Keys(KeysArguments),
+    /// What changes while something grows: nodes, clients, keys, sizes
+    Scaling(ScalingArguments),
+    /// What it is measured with
+    #[command(hide = true)]
+    ScalingClient(ScalingClientArguments),
     /// The rebuilding of what nodes lose
     Repair(RepairArguments),
     /// The heartbeats of very many nodes
     Heartbeats(HeartbeatsArguments),
-    /// What the heartbeats are measured with
+    /// The loss of one node among very many
+    Losses(LossesArguments),
+    /// What both are measured with
     #[command(hide = true)]
     SimulatedNodes {
         /// So many
@@ -71,6 +75,9 @@ enum Command {
         /// Which they join
         #[arg(long)]
         master: String,
+        /// They refuse to list what they keep
+        #[arg(long)]
+        unlisted: bool,
     },
     /// The store of a node with very many tables
     Tables {
@@ -78,6 +85,60 @@ enum Command {
         #[arg(long, default_value_t = 20_000)]
         tables: u32,
     },
+}
+
+#[derive(Debug, Args)]
+struct KeysArguments {
+    /// Numbers of keys
+    #[arg(long, value_delimiter = ',', default_values_t = [10_000, 100_000, 1_000_000])]
+    keys: Vec<u32>,
+    /// Rounds of requests with each number of keys
+    #[arg(long, default_value_t = 3)]
+    rounds: u32,
+    /// Commits of further files of each round; four times as many keys are looked up
+    #[arg(long, default_value_t = 4000)]
+    requests: u32,
+    /// Folder for bench-keys.md and bench-keys.json [default: `bench` beside this program]
+    #[arg(long)]
+    output: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+struct ScalingArguments {
+    /// What grows [default: everything]
+    #[arg(long, value_delimiter = ',')]
+    series: Vec<ScalingSeries>,
+    /// Rounds of each figure
+    #[arg(long, default_value_t = 3, default_value_if("quick", "true", "1"))]
+    rounds: usize,
+    /// Much less of everything, and one round if nothing else is said, to see that it works
+    #[arg(long)]
+    quick: bool,
+    /// Folder for bench-scaling.md, bench-scaling.json and the pictures [default: `bench` beside this program]
+    #[arg(long)]
+    output: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+struct ScalingClientArguments {
+    /// Addresses of the masters
+    #[arg(long, value_delimiter = ',')]
+    masters: Vec<String>,
+    /// Its file
+    #[arg(long)]
+    key: String,
+    /// Size of it
+    #[arg(long)]
+    mib: u32,
+    /// Data and code chunks
+    #[arg(long)]
+    layout: Layout,
+    /// Size of a cell
+    #[arg(long)]
+    cell_bytes: u32,
+    /// Size of a stripe
+    #[arg(long)]
+    stripe_bytes: u64,
 }
 
 #[derive(Debug, Args)]
@@ -102,6 +163,19 @@ struct HeartbeatsArguments {
     #[arg(long, default_value_t = 10)]
     seconds: u64,
     /// Folder for bench-heartbeats.md and bench-heartbeats.json [default: `bench` beside this program]
+    #[arg(long)]
+    output: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+struct LossesArguments {
+    /// Numbers of nodes
+    #[arg(long, value_delimiter = ',', default_values_t = [10, 100, 1000])]
+    nodes: Vec<u32>,
+    /// Chunks on record for each node
+    #[arg(long, default_value_t = 120)]
+    chunks: u32,
+    /// Folder for bench-losses.md and bench-losses.json [default: `bench` beside this program]
     #[arg(long)]
     output: Option<PathBuf>,
 }
@@ -179,7 +253,15 @@ enum BenchError {
     #[error(transparent)]
     Heartbeats(#[from] HeartbeatsError),
     #[error(transparent)]
+    Losses(#[from] LossesError),
+    #[error(transparent)]
     Simulation(#[from] SimulationError),
+    #[error(transparent)]
+    Scaling(#[from] ScalingError),
+    #[error(transparent)]
+    ScalingClient(#[from] ScalingClientError),
+    #[error(transparent)]
+    Layout(#[from] InvalidLayout),
     #[error(transparent)]
     Tables(#[from] TablesError),
     #[error("cannot write the output: {0}")]
@@ -203,11 +285,14 @@ fn main() -> ExitCode {
         Command::Kv(arguments) => key_values(arguments),
         Command::Repair(arguments) => repairs(arguments),
         Command::Heartbeats(arguments) => heartbeats(arguments),
-        Command::SimulatedNodes { nodes, master } => simulate_nodes(nodes, &master).map_err(BenchError::from),
-        Command::Tables { tables } => many_tables(TablesOptions { tables }),
-        Command::Keys { keys, output } => {
-            many_keys(&KeysOptions { keys }, &output.unwrap_or_else(|| profile_directory().join("bench")))
+        Command::Losses(arguments) => losses(arguments),
+        Command::SimulatedNodes { nodes, master, unlisted } => {
+            simulate_nodes(nodes, &master, unlisted).map_err(BenchError::from)
         }
+        Command::Tables { tables } => many_tables(TablesOptions { tables }),
+        Command::Keys(arguments) => many_keys(arguments),
+        Command::Scaling(arguments) => scaling(arguments),
+        Command::ScalingClient(arguments) => scaling_client(arguments),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -266,9 +351,29 @@ fn key_values(arguments: KvArguments) -> Result<(), BenchError> {
     Ok(report.check_once()?)
 }
 
-fn many_keys(options: &KeysOptions, output: &Path) -> Result<(), BenchError> {
-    let report = measure_keys(options, &mut show_keys)?;
-    report.write(output)?;
+fn scaling(arguments: ScalingArguments) -> Result<(), BenchError> {
+    let ScalingArguments { series, rounds, quick, output } = arguments;
+    let series = if series.is_empty() { ScalingSeries::all().to_vec() } else { series };
+    let output = output.unwrap_or_else(|| profile_directory().join("bench"));
+    let report = measure_scaling(&ScalingOptions { series, rounds, quick }, &mut |line| {
+        writeln!(io::stdout(), "{line}").expect("standard output is open");
+    })?;
+    report.write(&output)?;
+    writeln!(io::stdout(), "\n{}\nwritten to {}", report.markdown(), output.display())?;
+    Ok(())
+}
+
+fn scaling_client(arguments: ScalingClientArguments) -> Result<(), BenchError> {
+    let ScalingClientArguments { masters, key, mib, layout, cell_bytes, stripe_bytes } = arguments;
+    let layout = layout.with_cell_size(cell_bytes)?.with_stripe_size(stripe_bytes)?;
+    Ok(serve_scaling_client(&StoredFile { masters, key, mib, layout })?)
+}
+
+fn many_keys(arguments: KeysArguments) -> Result<(), BenchError> {
+    let KeysArguments { keys, rounds, requests, output } = arguments;
+    let output = output.unwrap_or_else(|| profile_directory().join("bench"));
+    let report = measure_keys(&KeysOptions { keys, rounds, requests }, &mut show_keys)?;
+    report.write(&output)?;
     writeln!(io::stdout(), "\n{}\nwritten to {}", report.markdown(), output.display())?;
     Ok(())
 }
@@ -292,6 +397,15 @@ fn heartbeats(arguments: HeartbeatsArguments) -> Result<(), BenchError> {
     Ok(())
 }
 
+fn losses(arguments: LossesArguments) -> Result<(), BenchError> {
+    let LossesArguments { nodes, chunks, output } = arguments;
+    let report = measure_losses(&LossesOptions { nodes, chunks }, &mut show_losses)?;
+    let output = output.unwrap_or_else(|| profile_directory().join("bench"));
+    report.write(&output)?;
+    writeln!(io::stdout(), "\n{}\nwritten to {}", report.markdown(), output.display())?;
+    Ok(())
+}
+
 fn many_tables(options: TablesOptions) -> Result<(), BenchError> {
     let figures = measure_tables(options)?;
     let document = serde_json::to_string_pretty(&figures).map_err(io::Error::from)?;
@@ -304,6 +418,15 @@ fn show_heartbeats(figures: &HeartbeatsFigures) {
     let line = writeln!(
         io::stdout(),
         "{nodes:5} nodes: {processor_us_a_beat:.0} us and {bytes_a_beat:.0} bytes each, {kib_a_node:.0} KiB a node"
+    );
+    line.expect("standard output is open");
+}
+
+fn show_losses(figures: &LossesFigures) {
+    let LossesFigures { nodes, lost_chunks, ordered_s, processor_us_a_chunk, .. } = figures;
+    let line = writeln!(
+        io::stdout(),
+        "{nodes:5} nodes: {lost_chunks} chunks ordered in {ordered_s:.2} s, {processor_us_a_chunk:.0} us each"
     );
     line.expect("standard output is open");
 }

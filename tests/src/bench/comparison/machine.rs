@@ -24,6 +24,11 @@ pub struct Machine {
 }
 
 impl Machine {
+    /// This one, with nothing but Cairn.
+    pub(in crate::bench) fn look_at_cairn() -> Result<Self, SubjectError> {
+        Self::look(&[])
+    }
+
     /// This one. The systems have to be installed.
     pub(super) fn look(scripts: &[PeerScript]) -> Result<Self, SubjectError> {
         let mut versions = vec![said(Command::new(cairn_program()).arg("--version"))];

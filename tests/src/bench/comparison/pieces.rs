@@ -1,7 +1,7 @@
 use crate::workload;
 
 /// Length of each piece.
-pub(super) const PIECE_BYTES: usize = 1 << 20;
+pub(in crate::bench) const PIECE_BYTES: usize = 1 << 20;
 /// Different pieces, repeated.
 const PIECES: u64 = 64;
 const SEED: u64 = 7;
@@ -10,20 +10,20 @@ const SMALL_FILE_STEP_BYTES: usize = 4096;
 
 /// What is in all files of the work: never compressible, and known wherever it is read.
 #[derive(Debug)]
-pub(super) struct Pieces(Vec<Vec<u8>>);
+pub(in crate::bench) struct Pieces(Vec<Vec<u8>>);
 
 impl Pieces {
-    pub(super) fn new() -> Self {
+    pub(in crate::bench) fn new() -> Self {
         Self((0..PIECES).map(|piece| workload::random_bytes(SEED + piece, PIECE_BYTES)).collect())
     }
 
     /// The bytes of big files, from their start.
-    pub(super) fn in_order(&self) -> impl Iterator<Item = &[u8]> {
+    pub(in crate::bench) fn in_order(&self) -> impl Iterator<Item = &[u8]> {
         self.0.iter().cycle().map(Vec::as_slice)
     }
 
     /// The bytes of the file of a number, at most a piece long.
-    pub(super) fn of_file(&self, number: u32, length: usize) -> &[u8] {
+    pub(in crate::bench) fn of_file(&self, number: u32, length: usize) -> &[u8] {
         let piece = &self.0[number as usize % self.0.len()];
         let starts = (PIECE_BYTES - length) / SMALL_FILE_STEP_BYTES + 1;
         let start = number as usize / self.0.len() % starts * SMALL_FILE_STEP_BYTES;
@@ -31,7 +31,7 @@ impl Pieces {
     }
 
     /// Whether these are the bytes that a big file has at an offset.
-    pub(super) fn has(&self, offset: u64, bytes: &[u8]) -> bool {
+    pub(in crate::bench) fn has(&self, offset: u64, bytes: &[u8]) -> bool {
         let (mut at, mut left) = (usize::try_from(offset).expect("a file fits in memory"), bytes);
         while !left.is_empty() {
             let piece = &self.0[at / PIECE_BYTES % self.0.len()][at % PIECE_BYTES..];

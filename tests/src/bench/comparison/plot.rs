@@ -3,6 +3,7 @@
 use std::fmt::Write;
 
 use crate::bench::spread::Spread;
+use crate::bench::svg::{escaped, opened};
 
 const WIDTH: f64 = 960.0;
 const LABEL_WIDTH: f64 = 380.0;
@@ -51,11 +52,11 @@ pub(super) fn bars(bars: &[Bar]) -> String {
     let (axis, rows) = (Axis::of(bars), u32::try_from(bars.len()).unwrap_or(u32::MAX));
     let bottom = HEAD_HEIGHT + f64::from(rows) * ROW_HEIGHT;
     let height = bottom + MARGIN;
-    let mut svg = format!(
-        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {height}\" font-family=\"sans-serif\" font-size=\"12\">\n\
-         <rect width=\"{WIDTH}\" height=\"{height}\" fill=\"#ffffff\"/>\n\
-         <text x=\"{MARGIN}\" y=\"18\" font-size=\"14\">Cairn against the better peer (in parentheses): times as fast; tick: target</text>\n"
+    let mut svg = opened(WIDTH, height);
+    let title = format!(
+        "<text x=\"{MARGIN}\" y=\"18\" font-size=\"14\">Cairn against the better peer (in parentheses): times as fast; tick: target</text>\n"
     );
+    svg.push_str(&title);
     for power in axis.low..=axis.high {
         let (x, value) = (axis.x(10_f64.powi(power)), 10_f64.powi(power));
         let color = if power == 0 { "#444444" } else { "#dddddd" };
@@ -105,10 +106,6 @@ fn add_bar(svg: &mut String, axis: Axis, bar: &Bar, top: f64) {
     }
     let behind = axis.x(median.max(high)).max(one) + 6.0;
     add(format_args!("<text x=\"{behind:.1}\" y=\"{}\">{median:.2}</text>\n", middle + 4.0));
-}
-
-fn escaped(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
 }
 
 #[cfg(test)]

@@ -26,14 +26,14 @@ const CLEARING_DEADLINE: Duration = Duration::from_mins(2);
 /// its own, which the Ctrl-C of a terminal does not reach, and has the lock as its standard output, so that nobody starts
 /// before it is done. If it is killed too, the next comparison finds the folder and begins with the same.
 #[derive(Debug)]
-pub(super) struct Scene {
+pub(in crate::bench) struct Scene {
     folder: PathBuf,
     clearer: Child,
 }
 
 impl Scene {
     /// Makes the folder, once nobody else has it, if so much is free. What a killed comparison left is cleared first.
-    pub(super) fn make(free_gib: u64) -> Result<Self, SubjectError> {
+    pub(in crate::bench) fn make(free_gib: u64) -> Result<Self, SubjectError> {
         let parent = profile_directory().join("clusters");
         let folder = parent.join("comparison");
         let failed = |error: io::Error| SubjectError::failed(folder.display().to_string(), &error);
@@ -51,7 +51,7 @@ impl Scene {
         Ok(Self { folder, clearer })
     }
 
-    pub(super) fn folder(&self) -> &Path {
+    pub(in crate::bench) fn folder(&self) -> &Path {
         &self.folder
     }
 }
@@ -93,6 +93,10 @@ fn clear(folder: &Path) -> Result<(), SubjectError> {
         let cluster = entry.map_err(failed)?.path();
         if cluster.join("dev").is_dir() {
             watchdog::end(&cluster.join("dev"), &cluster.join("mount"));
+            // Those of further mounts, whose daemons have ended above.
+            for further in fs::read_dir(&cluster).map_err(failed)? {
+                fuse::detach(&further.map_err(failed)?.path());
+            }
         }
     }
     for peer in [System::Gluster, System::MooseFs] {

@@ -13,7 +13,7 @@ use tonic::transport::{Channel, Endpoint, Uri};
 
 /// Connects over TCP and counts what goes through all of its connections, both ways.
 #[derive(Debug, Clone, Default)]
-pub(super) struct CountedConnector(Arc<AtomicU64>);
+pub(in crate::bench) struct CountedConnector(Arc<AtomicU64>);
 
 impl CountedConnector {
     pub(super) fn bytes(&self) -> u64 {
@@ -49,7 +49,7 @@ impl Service<Uri> for CountedConnector {
 
 /// One of its connections.
 #[derive(Debug)]
-pub(super) struct CountedStream {
+pub(in crate::bench) struct CountedStream {
     stream: TcpStream,
     bytes: Arc<AtomicU64>,
 }

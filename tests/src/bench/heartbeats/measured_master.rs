@@ -22,7 +22,7 @@ const ASK_AGAIN: Duration = Duration::from_millis(50);
 
 /// A master of its own group in this process, on one thread.
 #[derive(Debug)]
-pub(super) struct MeasuredMaster {
+pub(in crate::bench) struct MeasuredMaster {
     address: String,
     stop: CancellationToken,
     thread: JoinHandle<Result<(), HeartbeatsError>>,
@@ -31,7 +31,7 @@ pub(super) struct MeasuredMaster {
 
 impl MeasuredMaster {
     /// Returns when it is elected and serves.
-    pub(super) fn start(connector: &CountedConnector) -> Result<Self, HeartbeatsError> {
+    pub(in crate::bench) fn start(connector: &CountedConnector) -> Result<Self, HeartbeatsError> {
         let (folder, stop) = (folder_on_disk(), CancellationToken::new());
         let runtime = Builder::new_current_thread().enable_all().build()?;
         let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0"))?;
@@ -52,11 +52,11 @@ impl MeasuredMaster {
         Ok(master)
     }
 
-    pub(super) fn address(&self) -> &str {
+    pub(in crate::bench) fn address(&self) -> &str {
         &self.address
     }
 
-    pub(super) fn stop(self) -> Result<(), HeartbeatsError> {
+    pub(in crate::bench) fn stop(self) -> Result<(), HeartbeatsError> {
         self.stop.cancel();
         self.thread.join().map_err(|_| HeartbeatsError::Master("it panicked".to_owned()))?
     }

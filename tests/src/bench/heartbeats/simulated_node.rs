@@ -1,6 +1,6 @@
 use std::io::{self, BufRead, Write};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -36,36 +36,58 @@ pub enum SimulationError {
     Join(#[from] Box<Status>),
 }
 
+/// The line at which the first node falls silent.
+pub(super) const LOSE: &str = "lose";
+
+/// What all nodes have done.
+#[derive(Debug, Default)]
+struct Tally {
+    beats: AtomicU64,
+    rebuilt: AtomicU64,
+    orders: AtomicU64,
+    is_first_lost: AtomicBool,
+}
+
 /// So many nodes in this process, which join the master at `master` and answer its heartbeats, each at a socket of its
-/// own. For each line on standard input, the heartbeats answered so far are told on standard output. Ends with its input.
-pub fn simulate_nodes(nodes: u32, master: &str) -> Result<(), SimulationError> {
+/// own. They list no chunks, or, `unlisted`, refuse to list: then they may be named in records. What they are to rebuild they
+/// have at once. For each line on standard input, the heartbeats answered so far, the chunks rebuilt and all orders are told on
+/// standard output; at the line "lose" the first node falls silent. Ends with its input.
+pub fn simulate_nodes(nodes: u32, master: &str, unlisted: bool) -> Result<(), SimulationError> {
     let (_, most) = getrlimit(Resource::RLIMIT_NOFILE).map_err(io::Error::from)?;
     setrlimit(Resource::RLIMIT_NOFILE, most, most).map_err(io::Error::from)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
-    let beats = Arc::new(AtomicU64::new(0));
+    let tally = Arc::new(Tally::default());
     let connector: &dyn Connector = &TcpConnector;
     let channel = runtime.block_on(async { channel(connector, master, Liveness::USUAL) });
     let channel = channel.map_err(|error| SimulationError::Address(error.to_string()))?;
-    let counted = Arc::clone(&beats);
+    let counted = Arc::clone(&tally);
     let joining = runtime.spawn(async move {
-        let starting = stream::iter(0..nodes).map(|number| start(number, Arc::clone(&counted), channel.clone()));
+        let starting = stream::iter(0..nodes).map(|number| {
+            let (tally, channel) = (Arc::clone(&counted), channel.clone());
+            async move { start(number, tally, unlisted, channel).await }
+        });
         starting.buffer_unordered(JOINING_AT_ONCE).try_collect::<()>().await
     });
     for line in io::stdin().lock().lines() {
-        line?;
-        if joining.is_finished() && beats.load(Ordering::Relaxed) == 0 {
+        if line? == LOSE {
+            tally.is_first_lost.store(true, Ordering::Relaxed);
+        }
+        let told = [&tally.beats, &tally.rebuilt, &tally.orders].map(|count| count.load(Ordering::Relaxed));
+        if joining.is_finished() && told[0] == 0 {
             break;
         }
-        writeln!(io::stdout(), "{}", beats.load(Ordering::Relaxed))?;
+        writeln!(io::stdout(), "{} {} {}", told[0], told[1], told[2])?;
     }
     if joining.is_finished() { runtime.block_on(joining).map_err(io::Error::other)? } else { Ok(()) }
 }
 
-async fn start(number: u32, beats: Arc<AtomicU64>, master: Channel) -> Result<(), SimulationError> {
+async fn start(number: u32, tally: Arc<Tally>, unlisted: bool, master: Channel) -> Result<(), SimulationError> {
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let node = SimulatedNode {
         info: info(number, listener.local_addr()?.to_string()),
-        beats,
+        is_first: number == 0,
+        unlisted,
+        tally,
         versions: StatsVersions::default(),
     };
     let joining = wire::JoinRequest { cluster: Bytes::new(), node: Some(node.info.clone()) };
@@ -107,12 +129,33 @@ fn info(number: u32, address: String) -> wire::NodeInfo {
 /// A node that keeps nothing.
 struct SimulatedNode {
     info: wire::NodeInfo,
-    beats: Arc<AtomicU64>,
+    is_first: bool,
+    unlisted: bool,
+    tally: Arc<Tally>,
     versions: StatsVersions,
 }
 
-fn no_such_order<T>() -> Result<Response<T>, Status> {
-    Err(Status::unimplemented("nothing is kept here"))
+impl SimulatedNode {
+    /// An order, which a lost node does not hear.
+    fn ordered<T>(&self, answer: T) -> Result<Response<T>, Status> {
+        self.tally.orders.fetch_add(1, Ordering::Relaxed);
+        self.heard().map(|()| Response::new(answer))
+    }
+
+    fn heard(&self) -> Result<(), Status> {
+        let is_lost = self.is_first && self.tally.is_first_lost.load(Ordering::Relaxed);
+        if is_lost { Err(Status::unavailable("the node is lost")) } else { Ok(()) }
+    }
+
+    /// The chunk that is asked for, as it would be here.
+    fn rebuilt(&self, request: wire::RebuildChunkRequest) -> Result<wire::RebuildChunkResponse, Status> {
+        let number = usize::try_from(request.chunk_index).unwrap_or(usize::MAX);
+        let expected = request.segment.and_then(|segment| segment.chunks.into_iter().nth(number));
+        let expected = expected.ok_or_else(|| Status::invalid_argument("no such chunk"))?;
+        let (node, incarnation) = (self.info.id.clone(), self.info.incarnation.clone());
+        let chunk = wire::Chunk { node, incarnation, ..expected };
+        Ok(wire::RebuildChunkResponse { cells: chunk.cells, read_bytes: 0, chunk: Some(chunk) })
+    }
 }
 
 #[async_trait]
@@ -121,7 +164,8 @@ impl NodeControl for SimulatedNode {
         &self,
         request: Request<wire::GetStatsRequest>,
     ) -> Result<Response<wire::GetStatsResponse>, Status> {
-        let beats = self.beats.fetch_add(1, Ordering::Relaxed);
+        self.heard()?;
+        let beats = self.tally.beats.fetch_add(1, Ordering::Relaxed);
         let scrub = wire::ScrubStatus {
             running: true,
             verified_chunks: beats,
@@ -142,27 +186,30 @@ impl NodeControl for SimulatedNode {
         &self,
         _: Request<wire::CreateBlobRequest>,
     ) -> Result<Response<wire::CreateBlobResponse>, Status> {
-        no_such_order()
+        self.ordered(wire::CreateBlobResponse { boot: self.info.boot.clone() })
     }
 
     async fn revoke_session(
         &self,
         _: Request<wire::RevokeSessionRequest>,
     ) -> Result<Response<wire::RevokeSessionResponse>, Status> {
-        no_such_order()
+        self.ordered(wire::RevokeSessionResponse::default())
     }
 
     async fn delete_blob(
         &self,
         _: Request<wire::DeleteBlobRequest>,
     ) -> Result<Response<wire::DeleteBlobResponse>, Status> {
-        no_such_order()
+        self.ordered(wire::DeleteBlobResponse::default())
     }
 
     async fn list_blobs(
         &self,
         _: Request<wire::ListBlobsRequest>,
     ) -> Result<Response<wire::ListBlobsResponse>, Status> {
+        if self.unlisted {
+            return Err(Status::unavailable("what is kept here is not told"));
+        }
         Ok(Response::new(wire::ListBlobsResponse::default()))
     }
 
@@ -170,15 +217,18 @@ impl NodeControl for SimulatedNode {
 
     async fn rebuild_chunk(
         &self,
-        _: Request<wire::RebuildChunkRequest>,
+        request: Request<wire::RebuildChunkRequest>,
     ) -> Result<Response<Self::RebuildChunkStream>, Status> {
-        no_such_order()
+        let rebuilt = self.rebuilt(request.into_inner())?;
+        let answer = self.ordered(tokio_stream::once(Ok(rebuilt)))?;
+        self.tally.rebuilt.fetch_add(1, Ordering::Relaxed);
+        Ok(answer)
     }
 
     async fn start_scrub(
         &self,
         _: Request<wire::StartScrubRequest>,
     ) -> Result<Response<wire::StartScrubResponse>, Status> {
-        no_such_order()
+        Err(Status::unimplemented("nothing is kept here"))
     }
 }
