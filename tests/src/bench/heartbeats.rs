@@ -7,6 +7,7 @@ mod report;
 mod simulated_node;
 
 use std::io;
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use super::processor_time;
@@ -35,6 +36,8 @@ pub struct HeartbeatsOptions {
     pub nodes: Vec<u32>,
     /// For so long each.
     pub measured: Duration,
+    /// Where masters have their data meanwhile.
+    pub folder: PathBuf,
 }
 
 /// Figures of one master with so many nodes.
@@ -80,7 +83,7 @@ pub fn measure_heartbeats(
 ) -> Result<HeartbeatsReport, HeartbeatsError> {
     let mut figures = Vec::new();
     for nodes in &options.nodes {
-        let measured = measure(*nodes, options.measured)?;
+        let measured = measure(*nodes, options)?;
         tell(&measured);
         figures.push(measured);
     }
@@ -105,9 +108,9 @@ impl Moment {
     }
 }
 
-fn measure(nodes: u32, measured: Duration) -> Result<HeartbeatsFigures, HeartbeatsError> {
+fn measure(nodes: u32, options: &HeartbeatsOptions) -> Result<HeartbeatsFigures, HeartbeatsError> {
     let connector = CountedConnector::default();
-    let master = MeasuredMaster::start(&connector)?;
+    let master = MeasuredMaster::start(&connector, &options.folder)?;
     let me = Process::new(std::process::id());
     let idle_from = Moment::now(&connector);
     pass(IDLE)?;
@@ -120,7 +123,7 @@ fn measure(nodes: u32, measured: Duration) -> Result<HeartbeatsFigures, Heartbea
     let joined = idle.at.elapsed();
     pass(SETTLING)?;
     let (beats_before, before) = (others.beats()?, Moment::now(&connector));
-    pass(measured)?;
+    pass(options.measured)?;
     let (beats_after, after) = (others.beats()?, Moment::now(&connector));
     let memory = current_bytes(me).saturating_sub(memory_before);
     drop(others);

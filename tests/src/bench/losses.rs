@@ -4,6 +4,7 @@
 mod records;
 mod report;
 
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use super::heartbeats::{CountedConnector, HeartbeatsError, MeasuredMaster, NodeProcess};
@@ -32,6 +33,8 @@ pub struct LossesOptions {
     pub nodes: Vec<u32>,
     /// Chunks on record for each node.
     pub chunks: u32,
+    /// Where masters have their data meanwhile.
+    pub folder: PathBuf,
 }
 
 /// Figures of one loss.
@@ -83,22 +86,22 @@ pub fn measure_losses(
 ) -> Result<LossesReport, LossesError> {
     let mut figures = Vec::new();
     for nodes in &options.nodes {
-        let measured = measure(*nodes, options.chunks)?;
+        let measured = measure(*nodes, options)?;
         tell(&measured);
         figures.push(measured);
     }
     Ok(LossesReport::new(figures))
 }
 
-fn measure(nodes: u32, chunks: u32) -> Result<LossesFigures, LossesError> {
-    let master = MeasuredMaster::start(&CountedConnector::default())?;
+fn measure(nodes: u32, options: &LossesOptions) -> Result<LossesFigures, LossesError> {
+    let master = MeasuredMaster::start(&CountedConnector::default(), &options.folder)?;
     let me = Process::new(std::process::id());
     let memory_before = current_bytes(me);
     let mut others = NodeProcess::start(nodes, master.address(), true)?;
     let first_beats = FIRST_BEATS * u64::from(nodes);
     let heard = || others.beats().map(|beats| (beats >= first_beats).then_some(())).transpose();
     within(JOIN_DEADLINE, heard).ok_or(HeartbeatsError::NotHeard)??;
-    let segments = nodes * chunks / CHUNKS_PER_SEGMENT;
+    let segments = nodes * options.chunks / CHUNKS_PER_SEGMENT;
     let writer = Writer::open(master.address(), nodes)?;
     let lost_chunks = writer.write(segments)?;
     let quiet_share = processor_share(QUIET)?;

@@ -165,6 +165,9 @@ struct HeartbeatsArguments {
     /// Folder for bench-heartbeats.md and bench-heartbeats.json [default: `bench` beside this program]
     #[arg(long)]
     output: Option<PathBuf>,
+    /// Where masters have their data meanwhile [default: `clusters` beside this program]
+    #[arg(long)]
+    folder: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]
@@ -178,6 +181,9 @@ struct LossesArguments {
     /// Folder for bench-losses.md and bench-losses.json [default: `bench` beside this program]
     #[arg(long)]
     output: Option<PathBuf>,
+    /// Where masters have their data meanwhile [default: `clusters` beside this program]
+    #[arg(long)]
+    folder: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]
@@ -388,8 +394,9 @@ fn repairs(arguments: RepairArguments) -> Result<(), BenchError> {
 }
 
 fn heartbeats(arguments: HeartbeatsArguments) -> Result<(), BenchError> {
-    let HeartbeatsArguments { nodes, seconds, output } = arguments;
-    let options = HeartbeatsOptions { nodes, measured: Duration::from_secs(seconds) };
+    let HeartbeatsArguments { nodes, seconds, output, folder } = arguments;
+    let folder = folder.unwrap_or_else(|| profile_directory().join("clusters"));
+    let options = HeartbeatsOptions { nodes, measured: Duration::from_secs(seconds), folder };
     let report = measure_heartbeats(&options, &mut show_heartbeats)?;
     let output = output.unwrap_or_else(|| profile_directory().join("bench"));
     report.write(&output)?;
@@ -398,8 +405,9 @@ fn heartbeats(arguments: HeartbeatsArguments) -> Result<(), BenchError> {
 }
 
 fn losses(arguments: LossesArguments) -> Result<(), BenchError> {
-    let LossesArguments { nodes, chunks, output } = arguments;
-    let report = measure_losses(&LossesOptions { nodes, chunks }, &mut show_losses)?;
+    let LossesArguments { nodes, chunks, output, folder } = arguments;
+    let folder = folder.unwrap_or_else(|| profile_directory().join("clusters"));
+    let report = measure_losses(&LossesOptions { nodes, chunks, folder }, &mut show_losses)?;
     let output = output.unwrap_or_else(|| profile_directory().join("bench"));
     report.write(&output)?;
     writeln!(io::stdout(), "\n{}\nwritten to {}", report.markdown(), output.display())?;

@@ -107,16 +107,23 @@ fn clear(folder: &Path) -> Result<(), SubjectError> {
     fs::remove_dir_all(folder).map_err(failed)
 }
 
-/// Ends each process of `cairn` that has its data in a folder: also one that was about to start others when nobody waited for
-/// it any more, and that no file names.
+/// Ends each process of `cairn` and each other one of this program that has its data in a folder: also one that was about to
+/// start others when nobody waited for it any more, and that no file names.
 fn end_cairn(folder: &Path) {
-    let mut program = cairn_program().into_os_string();
+    let me = Process::new(std::process::id());
+    let programs = [Some(cairn_program()), std::env::current_exe().ok()].into_iter().flatten();
     // As the kernel has it, where it ends each word of a command line.
-    program.push("\0");
+    let programs = programs.map(|program| {
+        let mut word = program.into_os_string();
+        word.push("\0");
+        PathBuf::from(word)
+    });
+    let programs: Vec<PathBuf> = programs.collect();
     let numbers = fs::read_dir("/proc").into_iter().flatten().flatten();
     let numbers = numbers.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
     let processes = numbers.filter(|number| *number > 1).map(Process::new);
-    for process in processes.filter(|process| process.belongs_to(Path::new(&program)) && process.belongs_to(folder)) {
+    let processes = processes.filter(|process| process.id() != me.id() && process.belongs_to(folder));
+    for process in processes.filter(|process| programs.iter().any(|program| process.belongs_to(program))) {
         process.kill_if_alive();
     }
 }

@@ -1,3 +1,4 @@
+use std::path::Path;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -12,7 +13,6 @@ use tokio::runtime::{Builder, Runtime};
 use tokio_util::sync::CancellationToken;
 
 use super::{CountedConnector, HeartbeatsError};
-use crate::bare_cluster::folder_on_disk;
 
 /// As a master's.
 const STREAMS_PER_CONNECTION: u32 = 1024;
@@ -30,9 +30,11 @@ pub(in crate::bench) struct MeasuredMaster {
 }
 
 impl MeasuredMaster {
-    /// Returns when it is elected and serves.
-    pub(in crate::bench) fn start(connector: &CountedConnector) -> Result<Self, HeartbeatsError> {
-        let (folder, stop) = (folder_on_disk(), CancellationToken::new());
+    /// Returns when it is elected and serves. Its data is in a new folder in `parent`, and goes with it.
+    pub(in crate::bench) fn start(connector: &CountedConnector, parent: &Path) -> Result<Self, HeartbeatsError> {
+        std::fs::create_dir_all(parent)?;
+        let folder = tempfile::Builder::new().prefix("master-").tempdir_in(parent)?;
+        let stop = CancellationToken::new();
         let runtime = Builder::new_current_thread().enable_all().build()?;
         let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0"))?;
         let address = listener.local_addr()?.to_string();

@@ -93,7 +93,13 @@ fn rounds<T: DeserializeOwned>(
     for round in 0..options.rounds {
         for nodes in sizes {
             let mut program = Command::new(std::env::current_exe()?);
-            program.args([command, "--nodes", &nodes.to_string()]).args(arguments).arg("--output").arg(scene);
+            program
+                .args([command, "--nodes", &nodes.to_string()])
+                .args(arguments)
+                .arg("--output")
+                .arg(scene)
+                .arg("--folder")
+                .arg(scene);
             let ended = program.stdin(Stdio::null()).stdout(Stdio::null()).status()?;
             if !ended.success() {
                 return Err(ScalingError::Simulation(format!("{command} of {nodes} nodes")));
