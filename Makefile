@@ -12,7 +12,7 @@ PROGRAMS := $(CARGO_TARGET_DIR)/release
 .PHONY: help setup build demo test sim verify bench bench-peers bench-kv bench-keys bench-repair bench-scaling fmt fix
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: ## install what the build needs, where it is missing (Debian, Ubuntu)
 	@.setup/install
