@@ -10,6 +10,11 @@ use tonic_types::{ErrorDetails, StatusExt};
 
 /// Domain of the error details.
 const DOMAIN: &str = "cairn";
+/// Bytes of a field that travel; the longest key is half as long. Message and details lie in headers, of which a peer
+/// takes 16 KiB and ends the connection over more.
+const FIELD_LIMIT_BYTES: usize = 2048;
+/// The end of a field that was cut.
+const CUT_MARK: &str = "…";
 
 /// A refusal on its way out, or a status that carries none.
 #[derive(Debug, thiserror::Error)]
@@ -57,6 +62,10 @@ macro_rules! refusals {
             #[must_use]
             pub fn code(&self) -> Code {
                 match self { $(Self::$variant { .. } => Code::$code,)* }
+            }
+
+            fn cut(self) -> Self {
+                match self { $(Self::$variant $({ $($field),+ })? => Self::$variant $({ $($field: cut($field)),+ })?,)* }
             }
 
             fn metadata(&self) -> HashMap<String, String> {
@@ -173,9 +182,18 @@ impl Refusal {
 
 impl From<Refusal> for Status {
     fn from(refusal: Refusal) -> Self {
+        let refusal = refusal.cut();
         let details = ErrorDetails::with_error_info(refusal.reason(), DOMAIN, refusal.metadata());
         Status::with_error_details(refusal.code(), refusal.to_string(), details)
     }
+}
+
+fn cut(mut field: String) -> String {
+    if field.len() > FIELD_LIMIT_BYTES {
+        field.truncate(field.floor_char_boundary(FIELD_LIMIT_BYTES - CUT_MARK.len()));
+        field.push_str(CUT_MARK);
+    }
+    field
 }
 
 impl From<crate::ids::InvalidId> for Refusal {
@@ -193,6 +211,22 @@ mod tests {
     fn every_refusal_survives_the_wire() {
         for refusal in Refusal::one_of_each() {
             assert_eq!(Refusal::from_status(&Status::from(refusal.clone())), Some(refusal));
+        }
+    }
+
+    #[test]
+    fn a_long_refusal_is_cut_to_what_the_headers_of_an_answer_may_hold() {
+        for missing in ["node-1 (dead), ".repeat(10_000), "ключ".repeat(10_000)] {
+            let refusal = Refusal::TooFewNodes { needed: "5".into(), serving: "4".into(), missing: missing.clone() };
+            let status = Status::from(refusal);
+            let mut headers = tonic::codegen::http::HeaderMap::new();
+            status.add_header(&mut headers).unwrap();
+            let bytes: usize = headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 32).sum();
+            assert!(bytes < 16 << 10, "{bytes} bytes of headers");
+            let Some(Refusal::TooFewNodes { missing: told, .. }) = Refusal::from_status(&status) else {
+                panic!("{status:?} is another refusal");
+            };
+            assert!(missing.starts_with(told.strip_suffix('…').unwrap()), "{told}");
         }
     }
 

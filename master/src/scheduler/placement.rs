@@ -10,6 +10,9 @@ use super::spread::choose;
 /// The node of each chunk, in chunk order; `None` is a hole.
 pub type Placement = Vec<Option<NodeId>>;
 
+/// So many nodes that do not serve are named.
+const NAMED_NODES: usize = 8;
+
 /// Why a segment cannot be placed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum CannotPlace {
@@ -36,13 +39,19 @@ pub enum CannotPlace {
 impl From<CannotPlace> for Refusal {
     fn from(error: CannotPlace) -> Self {
         match error {
-            CannotPlace::TooFewNodes { needed, serving, missing } => Self::TooFewNodes {
-                needed: needed.to_string(),
-                serving: serving.to_string(),
-                missing: if missing.is_empty() { "none registered".to_owned() } else { missing.join(", ") },
-            },
+            CannotPlace::TooFewNodes { needed, serving, missing } => {
+                Self::TooFewNodes { needed: needed.to_string(), serving: serving.to_string(), missing: named(&missing) }
+            }
             CannotPlace::NoSpace { .. } => Self::NoSpace { what: error.to_string() },
         }
+    }
+}
+
+fn named(missing: &[String]) -> String {
+    match missing.split_at_checked(NAMED_NODES) {
+        Some((first, others)) if !others.is_empty() => format!("{} and {} others", first.join(", "), others.len()),
+        _ if missing.is_empty() => "none registered".to_owned(),
+        _ => missing.join(", "),
     }
 }
 
@@ -114,7 +123,7 @@ fn chunks_with_holes(layout: &Layout, holes: usize) -> impl Iterator<Item = bool
 
 #[cfg(test)]
 mod tests {
-    use super::{Candidate, CannotPlace, Placement, Score, most_holes, place};
+    use super::{Candidate, CannotPlace, Placement, Score, most_holes, named, place};
     use cairn_codec::Layout;
     use cairn_proto::ids::NodeId;
     use proptest::prelude::{any, prop_assert, prop_assert_eq, proptest};
@@ -164,6 +173,15 @@ mod tests {
     fn without_data_chunks_to_spare_a_hole_is_a_code_chunk() {
         assert_eq!(holes(&placed(&layout(1, 2), 2).unwrap()), [2]);
         assert_eq!(holes(&placed(&layout(2, 4), 3).unwrap()), [1, 4, 5]);
+    }
+
+    #[test]
+    fn a_few_of_many_missing_nodes_are_named() {
+        let told = |count: usize| named(&(1..=count).map(|number| format!("node-{number}")).collect::<Vec<_>>());
+        assert_eq!(told(0), "none registered");
+        assert_eq!(told(2), "node-1, node-2");
+        assert!(told(8).ends_with(", node-8"));
+        assert!(told(300).ends_with(", node-8 and 292 others"), "{}", told(300));
     }
 
     #[test]
