@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use super::costs::Costs;
 use super::row::{Row, Unit};
+use super::sync_proof::SyncProofs;
 use super::system::System;
 use crate::bench::spread::Spread;
 
@@ -99,9 +100,10 @@ impl Figures {
         Spread::of(&pairs.collect::<Vec<_>>())
     }
 
-    /// The peer that does best in a row.
-    pub(super) fn better_peer(&self, systems: &[System], row: Row) -> Option<System> {
-        let peers = systems.iter().copied().filter(|system| system.is_peer());
+    /// The peer that does best in a row. A row that promises syncs is void for a peer whose trace does not show them.
+    pub(super) fn better_peer(&self, systems: &[System], row: Row, proofs: &SyncProofs) -> Option<System> {
+        let counts = |peer: &System| row.synced_file_bytes().is_none_or(|bytes| proofs.hold(*peer, bytes));
+        let peers = systems.iter().copied().filter(|system| system.is_peer()).filter(counts);
         let measured = peers.filter_map(|peer| Some((peer, self.spread(peer, row)?.median)));
         let better = |one: &f64, other: &f64| match row.unit() {
             Unit::Stored => other.total_cmp(one),
@@ -126,6 +128,7 @@ mod tests {
     use super::{Cost, Figure, Figures};
     use crate::bench::comparison::costs::Costs;
     use crate::bench::comparison::row::Row;
+    use crate::bench::comparison::sync_proof::{SyncProof, SyncProofs};
     use crate::bench::comparison::system::System;
     use std::time::Duration;
 
@@ -174,8 +177,25 @@ mod tests {
             figures.add(Figure::of_value(Row::ReadCold, system, 0, value));
             figures.add(Figure::of_value(Row::MediumStored, system, 0, value));
         }
-        assert_eq!(figures.better_peer(&systems, Row::ReadCold), Some(System::MooseFs));
-        assert_eq!(figures.better_peer(&systems, Row::MediumStored), Some(System::Gluster));
-        assert_eq!(figures.better_peer(&[System::Disk], Row::ReadCold), None);
+        let proofs = SyncProofs::default();
+        assert_eq!(figures.better_peer(&systems, Row::ReadCold, &proofs), Some(System::MooseFs));
+        assert_eq!(figures.better_peer(&systems, Row::MediumStored, &proofs), Some(System::Gluster));
+        assert_eq!(figures.better_peer(&[System::Disk], Row::ReadCold, &proofs), None);
+    }
+
+    #[test]
+    fn a_peer_that_is_not_seen_to_sync_is_not_the_better_one_of_a_synced_row() {
+        let (systems, mut figures) = ([System::Gluster, System::MooseFs], Figures::default());
+        for (system, value) in [(System::Gluster, 1.6), (System::MooseFs, 3.2)] {
+            figures.add(Figure::of_value(Row::WriteSynced, system, 0, value));
+            figures.add(Figure::of_value(Row::Write, system, 0, value));
+        }
+        let proof = |system, nodes| SyncProof { system, bytes: 8 << 20, masters: (1, 1), nodes, writer: true };
+        let mut proofs = SyncProofs::default();
+        proofs.add(proof(System::MooseFs, (0, 3)));
+        assert_eq!(figures.better_peer(&systems, Row::WriteSynced, &proofs), None);
+        proofs.add(proof(System::Gluster, (6, 6)));
+        assert_eq!(figures.better_peer(&systems, Row::WriteSynced, &proofs), Some(System::Gluster));
+        assert_eq!(figures.better_peer(&systems, Row::Write, &proofs), Some(System::MooseFs));
     }
 }

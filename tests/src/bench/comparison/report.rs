@@ -38,7 +38,8 @@ impl Report {
         let mut text = format!(
             "{}\n\nMedian (lowest..highest) of the rounds. A row ends at its size or after {} s: big files have {big_mib} MiB, each of \
              4 streams {stream_mib} MiB, the huge one {huge_mib} MiB or what is written in {} s, sets {small_files} files of 4 KiB. \
-             The better peer is the one with the better median, a ratio the median of those of the rounds.\n",
+             The better peer is the one with the better median, of a synced row among those that are seen to sync; a ratio is the \
+             median of those of the rounds.\n",
             self.machine.line(),
             row_limit.as_secs(),
             huge_limit.as_secs(),
@@ -63,7 +64,7 @@ impl Report {
         );
         for row in &self.rows {
             let cells = self.systems.iter().map(|system| self.speed(*system, *row));
-            let ratios = [Some(System::Disk), self.figures.better_peer(&self.systems, *row)];
+            let ratios = [Some(System::Disk), self.figures.better_peer(&self.systems, *row, &self.proofs)];
             let ratios = ratios.into_iter().map(|other| self.ratio(other, *row));
             let cells: Vec<String> = cells.chain(ratios).collect();
             add(&mut text, &format!("\n| {} | {} | {} |", row.name(), row.unit().name(), cells.join(" | ")));
@@ -152,7 +153,7 @@ impl Report {
     #[must_use]
     pub fn svg(&self) -> String {
         let bar = |row: &Row| {
-            let peer = self.figures.better_peer(&self.systems, *row)?;
+            let peer = self.figures.better_peer(&self.systems, *row, &self.proofs)?;
             let ratio = match row.unit() {
                 Unit::Stored => self.figures.ratio((peer, *row), (System::Cairn, *row)),
                 _ => self.figures.ratio((System::Cairn, *row), (peer, *row)),
@@ -213,6 +214,7 @@ mod tests {
         }
         let masters = if syncing { (2, 3) } else { (1, 3) };
         proofs.add(SyncProof { system: System::Cairn, bytes: 8 << 20, masters, nodes: (6, 6), writer: true });
+        proofs.add(SyncProof { system: System::MooseFs, bytes: 8 << 20, masters: (1, 1), nodes: (3, 3), writer: true });
         Report {
             figures,
             systems: vec![System::Disk, System::Cairn, System::Gluster, System::MooseFs],

@@ -95,13 +95,13 @@ impl Target {
         }
     }
 
-    /// Judges medians. A peer whose trace shows no syncs does less than it is asked, which can only make it faster: it stays
-    /// what is measured against. Without Cairn's own syncs nothing is shown.
+    /// Judges medians. A peer whose trace shows no syncs does less than it is asked, which can only make it faster: where a
+    /// target names it, it stays what is measured against. Without Cairn's own syncs nothing is shown.
     pub(super) fn judge(self, systems: &[System], figures: &Figures, proofs: &SyncProofs) -> Verdict {
         let void = self.row.synced_file_bytes().is_some_and(|bytes| !proofs.hold(System::Cairn, bytes));
-        match self.found(systems, figures) {
+        match self.found(systems, figures, proofs) {
+            _ if void => Verdict::Void,
             None => Verdict::Unmeasured,
-            Some(_) if void => Verdict::Void,
             Some(found) if self.allows(found) => Verdict::Reached(found),
             Some(found) => Verdict::Missed(found),
         }
@@ -114,12 +114,12 @@ impl Target {
         }
     }
 
-    fn found(self, systems: &[System], figures: &Figures) -> Option<f64> {
+    fn found(self, systems: &[System], figures: &Figures, proofs: &SyncProofs) -> Option<f64> {
         let ours = (System::Cairn, self.row);
         let against = |system| figures.ratio(ours, (system, self.row));
         let processor = |system| figures.cost(system, self.row, Cost::Processor);
         match self.measure {
-            Measure::BetterPeer => against(figures.better_peer(systems, self.row)?).map(|spread| spread.median),
+            Measure::BetterPeer => against(figures.better_peer(systems, self.row, proofs)?).map(|spread| spread.median),
             Measure::Times(system) => against(system).map(|spread| spread.median),
             Measure::OwnRow(row) => figures.ratio(ours, (System::Cairn, row)).map(|spread| spread.median),
             Measure::Processor(system) => Some(processor(System::Cairn)?.median / processor(system)?.median),
@@ -151,8 +151,8 @@ mod tests {
 
     fn proven() -> SyncProofs {
         let mut proofs = SyncProofs::default();
-        for bytes in [4096, 1 << 20] {
-            proofs.add(SyncProof { system: System::Cairn, bytes, masters: (2, 3), nodes: (6, 6), writer: true });
+        for (system, bytes) in SYSTEMS.into_iter().flat_map(|system| [(system, 4096), (system, 1 << 20)]) {
+            proofs.add(SyncProof { system, bytes, masters: (2, 3), nodes: (6, 6), writer: true });
         }
         proofs
     }
