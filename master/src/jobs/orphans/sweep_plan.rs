@@ -67,10 +67,10 @@ mod tests {
 
     use cairn_proto::ids::{BootId, IncarnationId, NodeId};
     use cairn_proto::records::Node;
-    use cairn_proto::wire::NodeState;
     use tokio::time::Instant;
 
     use super::{RETRY_AFTER, SweepPlan};
+    use crate::fakes::node_record;
 
     const PERIOD: Duration = Duration::from_hours(1);
 
@@ -79,14 +79,7 @@ mod tests {
             id: NodeId::from_bytes([number; 16]),
             incarnation: IncarnationId::from_bytes([1; 16]),
             boot: BootId::from_bytes([1; 16]),
-            name: String::new(),
-            address: String::new(),
-            locality: Vec::new(),
-            devices: Vec::new(),
-            state: NodeState::Active,
-            intended_state: NodeState::Active,
-            maintenance: None,
-            drained_from_bytes: 0,
+            ..node_record()
         }
     }
 
