@@ -13,9 +13,9 @@ use std::time::{Duration, Instant};
 use super::processor_time;
 use crate::process::Process;
 use crate::resident::current_bytes;
-use crate::wait::within;
 pub(super) use counted_connector::CountedConnector;
 pub(super) use measured_master::MeasuredMaster;
+use node_process::JOIN_DEADLINE;
 pub(super) use node_process::NodeProcess;
 pub use report::HeartbeatsReport;
 pub use simulated_node::{SimulationError, simulate_nodes};
@@ -24,10 +24,6 @@ pub use simulated_node::{SimulationError, simulate_nodes};
 const IDLE: Duration = Duration::from_secs(3);
 /// From the first heartbeats of all nodes to the measured ones: joins and changes of state are over then.
 const SETTLING: Duration = Duration::from_secs(6);
-/// Heartbeats of each node that come before that.
-const FIRST_BEATS: u64 = 3;
-/// In which they have to come.
-const JOIN_DEADLINE: Duration = Duration::from_mins(1);
 
 /// What is measured.
 #[derive(Debug, Clone)]
@@ -117,9 +113,7 @@ fn measure(nodes: u32, options: &HeartbeatsOptions) -> Result<HeartbeatsFigures,
     let idle = Moment::now(&connector);
     let memory_before = current_bytes(me);
     let mut others = NodeProcess::start(nodes, master.address(), false)?;
-    let first_beats = FIRST_BEATS * u64::from(nodes);
-    let heard = || others.beats().map(|beats| (beats >= first_beats).then_some(())).transpose();
-    within(JOIN_DEADLINE, heard).ok_or(HeartbeatsError::NotHeard)??;
+    others.wait_heard(nodes)?;
     let joined = idle.at.elapsed();
     pass(SETTLING)?;
     let (beats_before, before) = (others.beats()?, Moment::now(&connector));

@@ -20,9 +20,6 @@ pub use report::LossesReport;
 const CHUNKS_PER_SEGMENT: u32 = 6;
 /// Over which a master is measured that has all records, and no loss.
 const QUIET: Duration = Duration::from_secs(4);
-/// Heartbeats of each node before records are made.
-const FIRST_BEATS: u64 = 3;
-const JOIN_DEADLINE: Duration = Duration::from_mins(1);
 /// From the loss until all is made elsewhere.
 const HEAL_DEADLINE: Duration = Duration::from_mins(5);
 
@@ -98,9 +95,7 @@ fn measure(nodes: u32, options: &LossesOptions) -> Result<LossesFigures, LossesE
     let me = Process::new(std::process::id());
     let memory_before = current_bytes(me);
     let mut others = NodeProcess::start(nodes, master.address(), true)?;
-    let first_beats = FIRST_BEATS * u64::from(nodes);
-    let heard = || others.beats().map(|beats| (beats >= first_beats).then_some(())).transpose();
-    within(JOIN_DEADLINE, heard).ok_or(HeartbeatsError::NotHeard)??;
+    others.wait_heard(nodes)?;
     let segments = nodes * options.chunks / CHUNKS_PER_SEGMENT;
     let writer = Writer::open(master.address(), nodes)?;
     let lost_chunks = writer.write(segments)?;

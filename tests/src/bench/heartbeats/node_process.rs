@@ -1,8 +1,15 @@
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::time::Duration;
 
 use super::HeartbeatsError;
 use super::simulated_node::LOSE;
+use crate::wait::within;
+
+/// Heartbeats of each node that come before anything is measured.
+const FIRST_BEATS: u64 = 3;
+/// In which they have to come.
+pub(super) const JOIN_DEADLINE: Duration = Duration::from_mins(1);
 
 /// What simulated nodes have done since their start.
 #[derive(Debug, Clone, Copy)]
@@ -31,6 +38,13 @@ impl NodeProcess {
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
         let (questions, answers) = (child.stdin.take(), child.stdout.take().expect("it is piped"));
         Ok(Self { child, questions, answers: BufReader::new(answers) })
+    }
+
+    /// Waits until each of so many nodes has joined and answered some heartbeats.
+    pub(in crate::bench) fn wait_heard(&mut self, nodes: u32) -> Result<(), HeartbeatsError> {
+        let first_beats = FIRST_BEATS * u64::from(nodes);
+        let heard = || self.beats().map(|beats| (beats >= first_beats).then_some(())).transpose();
+        within(JOIN_DEADLINE, heard).ok_or(HeartbeatsError::NotHeard)?
     }
 
     /// Heartbeats that the nodes have answered so far.
