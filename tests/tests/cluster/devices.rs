@@ -74,7 +74,8 @@ fn a_node_goes_on_without_a_lost_disk_and_takes_a_new_one_in_its_place() {
 
     cluster.kill("node-2");
     fs::remove_dir_all(cluster.data("node-2").join("device-2")).unwrap();
-    let _ = cluster.dev_start("node-2").expect_failure();
+    let refused = cluster.dev_start("node-2").expect_failure();
+    assert!(refused.stderr.contains("node-2"), "{refused}");
     let said = cluster.log("node-2");
     assert!(said.contains("device device-2 is missing") && said.contains("--without-device device-2"), "{said}");
 
