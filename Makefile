@@ -52,7 +52,7 @@ bench-keys: build ## measure up to a million keys: their listing through a mount
 bench-repair: build ## measure the rebuilding of what three nodes lose, one after the other
 	$(PROGRAMS)/cairn-bench repair $(BENCH)
 
-bench-scaling: build ## measure how all of it changes with nodes, clients, keys and sizes, in half an hour (needs root)
+bench-scaling: build ## measure how all of it changes with nodes, clients, keys and sizes, (needs root)
 	$(PROGRAMS)/cairn-bench scaling $(BENCH)
 
 fmt: ## format the source
