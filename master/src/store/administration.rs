@@ -1,7 +1,5 @@
 //! Changes of the group of masters that an administrator asks for.
 
-use std::collections::BTreeSet;
-
 use super::raft::ChangeError;
 use super::{MemberRole, MemberState, ReplicatedStore, Standing, Store};
 
@@ -57,13 +55,8 @@ impl ReplicatedStore {
             let why = format!("master {id} is elected and takes the lead first; ask again");
             return Err(ChangeError::Unfinished { why }.into());
         }
-        let reachable: BTreeSet<u64> = members
-            .iter()
-            .filter(|status| status.state == MemberState::Active)
-            .map(|status| status.member.id)
-            .collect();
         let highest = *self.state().highest_master().borrow();
-        Ok(self.group().remove(id, highest, &reachable).await?)
+        Ok(self.group().remove(id, highest, self.fresh()).await?)
     }
 
     /// Has the master `id` lead Raft and be elected. Does nothing if it is elected already.

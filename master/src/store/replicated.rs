@@ -86,11 +86,16 @@ impl ReplicatedStore {
     /// The members of the group as this master sees them.
     pub fn members_status(&self) -> Vec<MemberStatus> {
         let elected = self.elected();
-        let mut members = self.proposer.group().members(self.lease_options.period);
+        let mut members = self.proposer.group().members(self.fresh());
         for status in &mut members {
             status.elected = elected == Some(status.member.id);
         }
         members
+    }
+
+    /// How long ago a master that answers has answered at most.
+    pub(super) fn fresh(&self) -> Duration {
+        self.lease_options.period
     }
 
     /// The lease as this master has applied it.

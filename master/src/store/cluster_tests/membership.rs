@@ -8,7 +8,9 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 use super::super::raft::ELECTION_TIMEOUT_MIN_MS;
-use super::super::{AdministrationError, ChangeError, Epoch, LogOptions, ReplicatedStore, Standing, Store};
+use super::super::{
+    AdministrationError, ChangeError, Epoch, LogOptions, MemberState, ReplicatedStore, Standing, Store,
+};
 use super::harness::{Cluster, LONG_LEASE, elected_of};
 use super::put;
 
@@ -219,4 +221,21 @@ async fn the_elected_master_can_be_chosen_and_be_removed() {
     let fatal = timeout(PATIENCE, chosen.fatal()).await.expect("it is not told").why;
     assert!(fatal.contains("was removed"), "{fatal}");
     assert!(last > Epoch(2));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_new_leader_waits_for_answers_before_it_refuses_a_removal() {
+    let mut cluster = Cluster::start_with(3, LogOptions::default(), LONG_LEASE).await;
+    let (elected, epoch) = cluster.elected().await;
+    let removed = cluster.number_of(&elected);
+    let (next, late) = ((removed + 1) % 3, (removed + 2) % 3);
+    cluster.kill(late).await;
+    let (chosen, _) = chosen(&cluster, next as u64 + 1, epoch).await;
+    let unheard = chosen.members_status().into_iter().find(|status| status.member.id == late as u64 + 1).unwrap();
+    assert_eq!(unheard.state, MemberState::Unreachable);
+
+    let removing = tokio::spawn(async move { chosen.remove_master(removed as u64 + 1).await });
+    cluster.restart(late).await;
+    removing.await.unwrap().unwrap();
+    assert_eq!(cluster.store(next).members_status().len(), 2);
 }

@@ -10,6 +10,7 @@ use openraft::{ChangeMembers, Instant, ServerState};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
+use super::super::MemberState;
 use super::super::introduction::Introduction;
 use super::group::Group;
 use super::{Peer, StoredMembership, Types};
@@ -72,8 +73,8 @@ impl Group {
         self.change(ChangeMembers::AddNodes(BTreeMap::from([(id, peer)])), true, &membership).await
     }
 
-    /// Takes a master out of the group for ever. `reachable` are the masters that answer.
-    pub(crate) async fn remove(&self, id: u64, highest: u64, reachable: &BTreeSet<u64>) -> Result<(), ChangeError> {
+    /// Takes a master out of the group for ever, unless too few of the others have answered within `fresh`.
+    pub(crate) async fn remove(&self, id: u64, highest: u64, fresh: Duration) -> Result<(), ChangeError> {
         let _one_at_a_time = self.changing.lock().await;
         self.must_lead()?;
         let membership = self.membership();
@@ -82,11 +83,31 @@ impl Group {
             return if id <= highest { Ok(()) } else { Err(unknown()) };
         }
         let voters: BTreeSet<u64> = membership.voter_ids().collect();
-        check_removal(&voters, id, reachable)?;
+        self.await_answers(&voters, id, fresh).await;
+        check_removal(&voters, id, &self.answering(fresh))?;
         let gone = BTreeSet::from([id]);
         let change =
             if voters.contains(&id) { ChangeMembers::RemoveVoters(gone) } else { ChangeMembers::RemoveNodes(gone) };
         self.change(change, false, &membership).await
+    }
+
+    /// Returns once enough masters have answered to do without master `id`, or after `fresh`: a leader that was elected
+    /// just now has heard from nobody yet.
+    async fn await_answers(&self, voters: &BTreeSet<u64>, id: u64, fresh: Duration) {
+        let answered = async {
+            let mut metrics = self.raft.metrics();
+            let may_be_removed = |answering: &BTreeSet<u64>| check_removal(voters, id, answering).is_ok();
+            while may_be_removed(voters) && !may_be_removed(&self.answering(fresh)) && metrics.changed().await.is_ok() {
+            }
+        };
+        // In vain is no failure here: who answers is looked at again.
+        timeout(fresh, answered).await.unwrap_or_default();
+    }
+
+    /// The masters that have answered within `fresh`.
+    fn answering(&self, fresh: Duration) -> BTreeSet<u64> {
+        let members = self.members(fresh);
+        members.iter().filter(|status| status.state == MemberState::Active).map(|status| status.member.id).collect()
     }
 
     /// Makes voters of learners that have caught up, and ends a change that its leader could not, for as long as this
