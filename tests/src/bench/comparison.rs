@@ -8,6 +8,7 @@ mod costs;
 mod deadline;
 mod figures;
 mod machine;
+mod memory_folder;
 mod peer;
 mod pieces;
 mod plan;
@@ -22,6 +23,7 @@ mod sync_proof;
 mod sync_trace;
 mod system;
 mod targets;
+mod verdicts;
 mod work_error;
 
 use std::path::Path;
@@ -32,6 +34,7 @@ use cairn_cluster::CairnCluster;
 pub use costs::Costs;
 pub use figures::{Figure, Figures};
 pub use machine::Machine;
+use memory_folder::MemoryFolder;
 use peer::{Peer, PeerScript};
 pub(super) use pieces::{PIECE_BYTES, Pieces};
 pub use report::Report;
@@ -64,7 +67,7 @@ pub struct ComparisonOptions {
 
 impl ComparisonOptions {
     fn systems(&self) -> Vec<System> {
-        [System::Disk, System::Cairn].into_iter().chain(self.peers.iter().copied()).collect()
+        [System::Disk, System::Memory, System::Cairn].into_iter().chain(self.peers.iter().copied()).collect()
     }
 }
 
@@ -129,7 +132,7 @@ impl<'options> Comparison<'options> {
         if self.options.rows.iter().all(|row| row.synced_file_bytes().is_none()) {
             return Ok(());
         }
-        for system in self.systems.clone() {
+        for system in self.systems.clone().into_iter().filter(|system| *system != System::Memory) {
             let subject = self.start_system(system)?;
             for proof in trace_syncs(subject.as_ref(), self.scene.folder())? {
                 self.proofs.add(proof);
@@ -162,6 +165,7 @@ impl<'options> Comparison<'options> {
         let scene = self.scene.folder();
         Ok(match system {
             System::Disk => Box::new(DiskFolder::new_in(scene)?),
+            System::Memory => Box::new(MemoryFolder::mount(scene)?),
             System::Cairn => Box::new(CairnCluster::start(scene)),
             System::Gluster | System::MooseFs => Box::new(Peer::start(PeerScript::new(system, scene))?),
         })

@@ -16,7 +16,7 @@ use cairn_tests::bench::{ScalingClientError, StoredFile, serve_scaling_client};
 use cairn_tests::bench::{ScalingError, ScalingOptions, ScalingSeries, measure_scaling};
 use cairn_tests::bench::{SimulationError, simulate_nodes};
 use cairn_tests::bench::{TablesError, TablesOptions, measure_tables};
-use cairn_tests::bench::{clear_at_end_of_input, compare, work};
+use cairn_tests::bench::{clear_at_end_of_input, compare, serve_memory_mount, work};
 use cairn_tests::binary::profile_directory;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
@@ -49,6 +49,12 @@ enum Command {
     #[command(hide = true)]
     Clear {
         /// The folder
+        dir: PathBuf,
+    },
+    /// A mount with nothing behind it, until the end of the input: what others are measured against
+    #[command(hide = true)]
+    MemoryMount {
+        /// Where
         dir: PathBuf,
     },
     /// The key-value service of new dev clusters, and of a peer
@@ -288,6 +294,7 @@ fn main() -> ExitCode {
         Command::Work { dir, label, json, quick } => one_round(&dir, &label, json, amount(quick)),
         Command::Run(arguments) => comparison(arguments),
         Command::Clear { dir } => clear_at_end_of_input(&dir).map_err(BenchError::from),
+        Command::MemoryMount { dir } => serve_memory_mount(&dir).map_err(BenchError::from),
         Command::Kv(arguments) => key_values(arguments),
         Command::Repair(arguments) => repairs(arguments),
         Command::Heartbeats(arguments) => heartbeats(arguments),

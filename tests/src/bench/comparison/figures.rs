@@ -60,6 +60,8 @@ pub(super) enum Cost {
     Memory,
     /// Bytes written to disk for each byte of the user.
     Written,
+    /// Processors that were at work throughout.
+    Busy,
 }
 
 /// All rounds of all systems.
@@ -87,6 +89,7 @@ impl Figures {
             Cost::Processor => figure.processor(),
             Cost::Memory => Some(figure.costs.peak_mib).filter(|mib| *mib > 0.0),
             Cost::Written => figure.costs.written_per_byte,
+            Cost::Busy => Some(figure.costs.processor_s / figure.seconds).filter(|busy| busy.is_finite()),
         });
         Spread::of(&values.collect::<Vec<_>>())
     }

@@ -35,7 +35,9 @@ pub(super) fn order(systems: &[System], round: usize) -> Vec<System> {
 /// Rows whose rounds differ too much on any of the systems.
 pub(super) fn unsteady(wanted: &[Row], systems: &[System], figures: &Figures) -> Vec<Row> {
     let differs = |row: Row| {
-        let spreads = systems.iter().filter_map(|system| figures.spread(*system, row));
+        // What memory does is a bound of the others' figures.
+        let compared = systems.iter().filter(|system| **system != System::Memory);
+        let spreads = compared.filter_map(|system| figures.spread(*system, row));
         spreads.into_iter().any(|spread| spread.factor() > STEADY_FACTOR)
     };
     wanted.iter().copied().filter(|row| !row.is_once() && differs(*row)).collect()

@@ -11,7 +11,8 @@ use super::plot;
 use super::row::{Row, Unit};
 use super::sync_proof::SyncProofs;
 use super::system::System;
-use super::targets::{TARGETS, Target, Verdict};
+use super::targets::{TARGETS, Target};
+use super::verdicts;
 use crate::bench::output;
 use crate::bench::spread::Spread;
 
@@ -30,7 +31,7 @@ impl Report {
     /// Everything, for people.
     #[must_use]
     pub fn markdown(&self) -> String {
-        format!("{}\n{}\n{}\n{}", self.head(), self.speeds(), self.targets(), self.costs())
+        format!("{}\n{}\n{}\n{}", self.head(), self.speeds(), self.verdicts(), self.costs())
     }
 
     fn head(&self) -> String {
@@ -38,7 +39,7 @@ impl Report {
         let mut text = format!(
             "{}\n\nMedian (lowest..highest) of the rounds. A row ends at its size or after {} s: big files have {big_mib} MiB, each of \
              4 streams {stream_mib} MiB, the huge one {huge_mib} MiB or what is written in {} s, sets {small_files} files of 4 KiB. \
-             The better peer is the one with the better median, of a synced row among those that are seen to sync; a ratio is the \
+             Memory is a mount by FUSE with nothing behind it, which no mount can surpass. The better peer is the one with the better median, of a synced row among those that are seen to sync; a ratio is the \
              median of those of the rounds.\n",
             self.machine.line(),
             row_limit.as_secs(),
@@ -89,19 +90,9 @@ impl Report {
         ratio.map_or_else(|| "—".to_owned(), ranged)
     }
 
-    fn targets(&self) -> String {
-        let mut text = "| row | at least, at most | found | verdict |\n|---|---|---:|---|".to_owned();
-        for target in self.targets_of_rows() {
-            let (found, verdict) = match target.judge(&self.systems, &self.figures, &self.proofs) {
-                Verdict::Reached(found) => (number(found), "reached"),
-                Verdict::Missed(found) => (number(found), "**missed**"),
-                Verdict::Void => ("—".to_owned(), "void: no sync shown"),
-                Verdict::Unmeasured => ("—".to_owned(), "not measured"),
-            };
-            add(&mut text, &format!("\n| {} | {} | {found} | {verdict} |", target.row.name(), target.text()));
-        }
-        text.push('\n');
-        text
+    fn verdicts(&self) -> String {
+        let targets: Vec<Target> = self.targets_of_rows().collect();
+        verdicts::table(&targets, &self.systems, &self.figures, &self.proofs)
     }
 
     fn targets_of_rows(&self) -> impl Iterator<Item = Target> {
@@ -111,8 +102,8 @@ impl Report {
     fn costs(&self) -> String {
         let heads: Vec<String> = self.systems.iter().map(System::to_string).collect();
         let mut text = format!(
-            "Medians of: processor seconds of all processes for each GiB (rows in MiB/s) or 1,000 files / memory of the daemons at \
-             its peak, MiB / bytes written to disk for each byte of the user.\n\n| row | {} |\n|---|{}",
+            "Medians of: processor seconds of all processes for each GiB (rows in MiB/s) or 1,000 files / processors at work / memory \
+             of the daemons at its peak, MiB / bytes written to disk for each byte of the user.\n\n| row | {} |\n|---|{}",
             heads.join(" | "),
             "---:|".repeat(heads.len())
         );
@@ -127,7 +118,7 @@ impl Report {
     fn cost_cell(&self, system: System, row: Row) -> String {
         let cost =
             |cost| self.figures.cost(system, row, cost).map_or_else(|| "—".to_owned(), |spread| number(spread.median));
-        format!("{} / {} / {}", cost(Cost::Processor), cost(Cost::Memory), cost(Cost::Written))
+        [Cost::Processor, Cost::Busy, Cost::Memory, Cost::Written].map(cost).join(" / ")
     }
 
     /// Every figure of every round, with what it was judged by.
@@ -172,7 +163,7 @@ impl Report {
     }
 }
 
-fn add(text: &mut String, more: &str) {
+pub(super) fn add(text: &mut String, more: &str) {
     text.write_str(more).expect("a String takes all text");
 }
 
@@ -182,7 +173,7 @@ fn ranged(spread: Spread) -> String {
 }
 
 /// Three digits, or all before the point.
-fn number(value: f64) -> String {
+pub(super) fn number(value: f64) -> String {
     match value.abs() {
         size if size >= 100.0 => format!("{value:.0}"),
         size if size >= 10.0 => format!("{value:.1}"),
@@ -244,17 +235,17 @@ mod tests {
     #[test]
     fn targets_are_judged_and_void_without_syncs() {
         let start = "| write sequential, synced | ≥ 5x the better peer |";
-        assert!(line(&report(true).targets(), start).ends_with("| 10.0 | reached |"));
-        assert!(line(&report(false).targets(), start).ends_with("| — | void: no sync shown |"));
+        assert!(line(&report(true).verdicts(), start).contains("| 10.0 | reached |"));
+        assert!(line(&report(false).verdicts(), start).contains("| — | void: no sync shown |"));
         assert!(report(false).head().contains("masters 1 of 3, nodes 6 of 6 (NOT SHOWN)"));
         assert!(line(&report(false).speeds(), "| write sequential, synced |").contains("40.0) (no sync shown)"));
-        assert!(line(&report(true).targets(), "| read cold, two nodes dead |").ends_with("not measured |"));
+        assert!(line(&report(true).verdicts(), "| read cold, two nodes dead |").contains("| — | not measured |"));
     }
 
     #[test]
     fn costs_stand_beside() {
         let text = report(true).costs();
-        assert_eq!(line(&text, "| read cold |").matches("0.00 / — / —").count(), 4, "{text}");
+        assert_eq!(line(&text, "| read cold |").matches("0.00 / 0.00 / — / —").count(), 4, "{text}");
     }
 
     #[test]

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use nix::sys::statvfs::statvfs;
 
+use super::memory_folder::MemoryFolder;
 use super::peer::PeerScript;
 use super::subject::SubjectError;
 use super::system::System;
@@ -89,6 +90,7 @@ fn clear(folder: &Path) -> Result<(), SubjectError> {
     }
     let failed = |error: io::Error| SubjectError::failed(folder.display().to_string(), &error);
     end_cairn(folder);
+    fuse::detach(&MemoryFolder::path_in(folder));
     for entry in fs::read_dir(folder).map_err(failed)? {
         let cluster = entry.map_err(failed)?.path();
         if cluster.join("dev").is_dir() {

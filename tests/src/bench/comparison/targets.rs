@@ -99,7 +99,7 @@ impl Target {
     /// target names it, it stays what is measured against. Without Cairn's own syncs nothing is shown.
     pub(super) fn judge(self, systems: &[System], figures: &Figures, proofs: &SyncProofs) -> Verdict {
         let void = self.row.synced_file_bytes().is_some_and(|bytes| !proofs.hold(System::Cairn, bytes));
-        match self.found(systems, figures, proofs) {
+        match self.found(System::Cairn, systems, figures, proofs) {
             _ if void => Verdict::Void,
             None => Verdict::Unmeasured,
             Some(found) if self.allows(found) => Verdict::Reached(found),
@@ -114,17 +114,24 @@ impl Target {
         }
     }
 
-    fn found(self, systems: &[System], figures: &Figures, proofs: &SyncProofs) -> Option<f64> {
-        let ours = (System::Cairn, self.row);
+    /// What of one of the systems is held against the bound.
+    pub(super) fn found(
+        self,
+        judged: System,
+        systems: &[System],
+        figures: &Figures,
+        proofs: &SyncProofs,
+    ) -> Option<f64> {
+        let ours = (judged, self.row);
         let against = |system| figures.ratio(ours, (system, self.row));
         let processor = |system| figures.cost(system, self.row, Cost::Processor);
         match self.measure {
             Measure::BetterPeer => against(figures.better_peer(systems, self.row, proofs)?).map(|spread| spread.median),
             Measure::Times(system) => against(system).map(|spread| spread.median),
-            Measure::OwnRow(row) => figures.ratio(ours, (System::Cairn, row)).map(|spread| spread.median),
-            Measure::Processor(system) => Some(processor(System::Cairn)?.median / processor(system)?.median),
-            Measure::Written => figures.cost(System::Cairn, self.row, Cost::Written).map(|spread| spread.median),
-            Measure::AtMost => figures.spread(System::Cairn, self.row).map(|spread| spread.median),
+            Measure::OwnRow(row) => figures.ratio(ours, (judged, row)).map(|spread| spread.median),
+            Measure::Processor(system) => Some(processor(judged)?.median / processor(system)?.median),
+            Measure::Written => figures.cost(judged, self.row, Cost::Written).map(|spread| spread.median),
+            Measure::AtMost => figures.spread(judged, self.row).map(|spread| spread.median),
         }
     }
 }

@@ -1,0 +1,54 @@
+//! The table of targets, each with what bounds it.
+
+use super::figures::{Cost, Figures};
+use super::report::{add, number};
+use super::sync_proof::SyncProofs;
+use super::system::System;
+use super::targets::{Target, Verdict};
+
+/// A line for each target: what was found, how many processors were at work meanwhile, and what a mount with nothing behind
+/// it would be found to do.
+pub(super) fn table(targets: &[Target], systems: &[System], figures: &Figures, proofs: &SyncProofs) -> String {
+    let mut text = "| row | at least, at most | found | verdict | processors at work | found of memory |\n\
+                    |---|---|---:|---|---:|---:|"
+        .to_owned();
+    for target in targets {
+        let (found, verdict) = match target.judge(systems, figures, proofs) {
+            Verdict::Reached(found) => (number(found), "reached"),
+            Verdict::Missed(found) => (number(found), "**missed**"),
+            Verdict::Void => ("—".to_owned(), "void: no sync shown"),
+            Verdict::Unmeasured => ("—".to_owned(), "not measured"),
+        };
+        let row = target.row;
+        let busy = figures.cost(System::Cairn, row, Cost::Busy).map(|spread| spread.median);
+        let ceiling = target.found(System::Memory, systems, figures, proofs);
+        let [busy, ceiling] = [busy, ceiling].map(|found| found.map_or_else(|| "—".to_owned(), number));
+        add(&mut text, &format!("\n| {} | {} | {found} | {verdict} | {busy} | {ceiling} |", row.name(), target.text()));
+    }
+    text.push('\n');
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::table;
+    use crate::bench::comparison::costs::Costs;
+    use crate::bench::comparison::figures::{Figure, Figures};
+    use crate::bench::comparison::row::Row;
+    use crate::bench::comparison::sync_proof::SyncProofs;
+    use crate::bench::comparison::system::System;
+    use crate::bench::comparison::targets::TARGETS;
+
+    #[test]
+    fn a_target_that_no_mount_can_reach_shows_it() {
+        let systems = [System::Disk, System::Memory, System::Cairn];
+        let mut figures = Figures::default();
+        for (system, value) in systems.into_iter().zip([20.0, 10.0, 8.0]) {
+            let costs = Costs { processor_s: 1.5, ..Costs::default() };
+            figures.add(Figure { costs, ..Figure::of_value(Row::ReadWarm, system, 0, value) });
+        }
+        let targets = TARGETS.into_iter().filter(|target| target.row == Row::ReadWarm).collect::<Vec<_>>();
+        let text = table(&targets, &systems, &figures, &SyncProofs::default());
+        assert!(text.ends_with("| read warm | ≥ 0.9x disk | 0.40 | **missed** | 1.50 | 0.50 |\n"), "{text}");
+    }
+}
