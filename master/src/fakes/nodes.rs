@@ -14,6 +14,8 @@ pub(crate) struct FakeNode {
     pub(crate) incarnation: IncarnationId,
     pub(crate) boot: BootId,
     pub(crate) up: bool,
+    /// Calls while it was not.
+    pub(crate) missed_calls: usize,
     /// It takes calls and never answers.
     pub(crate) stuck: bool,
     pub(crate) limit_bytes: u64,
@@ -54,6 +56,7 @@ impl FakeNodes {
             incarnation: IncarnationId::generate(),
             boot: BootId::generate(),
             up: true,
+            missed_calls: 0,
             stuck: false,
             limit_bytes: 1 << 30,
             locality: Vec::new(),
@@ -119,7 +122,11 @@ impl FakeNodes {
             std::future::pending::<()>().await;
         }
         let mut nodes = self.0.lock();
-        let node = nodes.get_mut(address).filter(|node| node.up).ok_or_else(|| Status::unavailable("connection"))?;
+        let Some(node) = nodes.get_mut(address) else { return Err(Status::unavailable("connection").into()) };
+        if !node.up {
+            node.missed_calls += 1;
+            return Err(Status::unavailable("connection").into());
+        }
         let epochs = (order.cluster_epoch, order.lease_epoch);
         if epochs < node.highest_epochs {
             return Err(Refusal::StaleOrder { seen: format!("{:?}", node.highest_epochs) }.into());

@@ -55,9 +55,10 @@ impl Revocation {
         start: &Bytes,
     ) -> Result<Option<Bytes>, Failure> {
         let (sessions, next) = read(ledger, start)?;
+        let mut failed = HashSet::new();
         for session in sessions {
             let done = self.done.entry(session).or_default();
-            tell(ledger, nodes, session, done).await;
+            tell(ledger, nodes, session, done, &mut failed).await;
             let waiting = nodes
                 .table()
                 .all()
@@ -84,26 +85,37 @@ fn read(ledger: &Ledger, start: &Bytes) -> Result<(Vec<SessionId>, Option<Bytes>
     Ok((sessions, next))
 }
 
-/// Tells every node that answers and is not done.
-async fn tell(ledger: &Ledger, nodes: &Nodes, session: SessionId, done: &mut HashSet<NodeId>) {
+/// Tells every node that answers and is not done. One that fails is asked for no other session of the round.
+async fn tell(
+    ledger: &Ledger,
+    nodes: &Nodes,
+    session: SessionId,
+    done: &mut HashSet<NodeId>,
+    failed: &mut HashSet<NodeId>,
+) {
     let waiting: Vec<Node> = nodes
         .table()
         .all()
         .into_iter()
         .map(|member| member.node)
-        .filter(|node| !done.contains(&node.id) && nodes.answers(node.id))
+        .filter(|node| !done.contains(&node.id) && !failed.contains(&node.id) && nodes.answers(node.id))
         .collect();
     let orders = waiting.into_iter().map(|node| async move {
         match clear(ledger, nodes, &node, session).await {
-            Ok(()) => Some(node.id),
+            Ok(()) => Ok(node.id),
             Err(error) => {
-                tracing::warn!(node = %node.name, %session, %error, "cannot end a session on a node");
-                None
+                tracing::warn!(node = %node.name, %session, %error, "cannot end sessions on a node");
+                Err(node.id)
             }
         }
     });
-    let answered: Vec<_> = stream::iter(orders).buffer_unordered(NODES_AT_ONCE).collect().await;
-    done.extend(answered.into_iter().flatten());
+    let told: Vec<_> = stream::iter(orders).buffer_unordered(NODES_AT_ONCE).collect().await;
+    for node in told {
+        match node {
+            Ok(node) => done.insert(node),
+            Err(node) => failed.insert(node),
+        };
+    }
 }
 
 /// Ends the session on one node and deletes what it sealed there without committing. The records are read after the

@@ -221,6 +221,24 @@ async fn a_node_that_is_away_is_told_of_an_ended_session_by_the_next_master() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_node_that_fails_is_told_of_no_other_session_in_the_same_round() {
+    let world = World::new(6).await;
+    for _ in 0..5 {
+        world.session().await;
+    }
+    tokio::time::advance(Duration::from_secs(11)).await;
+    world.hear_nodes().await;
+    world.nodes.with(2, |node| node.up = false);
+    world.tenure.expire_sessions().await.unwrap();
+    assert_eq!(world.count(keys::REVOCATIONS), 5);
+    world.tenure.collection().round().await.unwrap();
+    assert_eq!((world.nodes.with(2, |node| node.missed_calls), world.nodes.with(3, |node| node.revoked.len())), (1, 5));
+    world.nodes.with(2, |node| node.up = true);
+    world.tenure.collection().round().await.unwrap();
+    assert_eq!(world.count(keys::REVOCATIONS), 0);
+}
+
+#[tokio::test(start_paused = true)]
 async fn marks_of_aborted_segments_go_with_their_session() {
     let world = World::new(6).await;
     let session = world.session().await;
