@@ -36,7 +36,7 @@ pub use blob_store::{BlobStore, Capacity, OpenBlob, OpenSegment, Placement, Stor
 pub use client_store::ClientBlob;
 pub use error::FsError;
 pub use extended_attributes::NAMES as EXTENDED_ATTRIBUTES;
-pub use file_system::{CopyRange, Created, Drained, FileSystem, LostFile, OpenMode, Opened, OpenedDirectory};
+pub use file_system::{CopyRange, Created, Drained, FileSystem, LostFile, OpenMode, Opened, OpenedDirectory, Pages};
 pub use inode::Inode;
 pub use kernel_cache::{Forgotten, NameCache};
 pub use listing::DirectoryEntry;

@@ -64,6 +64,7 @@ impl<S: BlobStore> Mount<S> {
             runner: RequestRunner::new(Handle::current(), options.deadline),
             ended: ended_sender,
             shows_extended_attributes: options.shows_extended_attributes,
+            bypasses_pages: false,
         };
         let place = path.to_path_buf();
         let mounting = tokio::task::spawn_blocking(move || {

@@ -31,7 +31,7 @@ use super::{FsError, Inode};
 pub use closing::{Drained, LostFile};
 pub use copying::CopyRange;
 pub use names::OpenedDirectory;
-pub use opening::{Created, OpenMode, Opened};
+pub use opening::{Created, OpenMode, Opened, Pages};
 
 /// How long the cluster's capacity is taken as known.
 const CAPACITY_AGE: Duration = Duration::from_secs(1);

@@ -2,6 +2,7 @@
 //! handle. Which commit happens when is decided here; the bytes are in [`Contents`].
 
 mod commits;
+mod handle_counts;
 mod operations;
 
 use std::sync::Arc;
@@ -14,8 +15,9 @@ use tokio::sync::{Mutex as AsyncMutex, MutexGuard};
 use super::attributes::{AttributeChange, FileAttributes, touched, without_privileges};
 use super::blob_store::BlobStore;
 use super::contents::{Contents, Target};
-use super::{FsError, Inode};
+use super::{FsError, Inode, Pages};
 use crate::client::{BlobCommit, ClientError, Precondition};
+use handle_counts::HandleCounts;
 
 /// A file being written. Every handle of its inode on this mount sees it.
 pub(super) struct Session<S: BlobStore> {
@@ -34,37 +36,6 @@ struct Glance {
     key: Key,
     has_name: bool,
     has_failed: bool,
-}
-
-/// Who has the session open.
-#[derive(Debug, Default)]
-struct HandleCounts {
-    writers: u64,
-    readers: u64,
-    /// Callers that were told to look the name up again and have not come yet.
-    expected: Vec<Expected>,
-    last_ticket: u64,
-    was_opened: bool,
-    is_over: bool,
-}
-
-/// A caller that was told to look the name up again.
-#[derive(Debug, Clone, Copy)]
-struct Expected {
-    ticket: u64,
-    caller: u32,
-}
-
-impl HandleCounts {
-    fn arrive(&mut self, caller: u32) {
-        if let Some(at) = self.expected.iter().position(|expected| expected.caller == caller) {
-            self.expected.swap_remove(at);
-        }
-    }
-
-    fn is_unused(&self) -> bool {
-        self.writers == 0 && self.expected.is_empty()
-    }
 }
 
 /// All that changes while a file is written.
@@ -179,6 +150,7 @@ impl<S: BlobStore> Session<S> {
     pub(super) fn remove_writer(&self) -> bool {
         let mut handles = self.handles.lock();
         handles.writers = handles.writers.saturating_sub(1);
+        handles.leave();
         handles.writers == 0
     }
 
@@ -198,21 +170,24 @@ impl<S: BlobStore> Session<S> {
         if handles.is_over {
             return None;
         }
-        handles.last_ticket += 1;
-        let ticket = handles.last_ticket;
-        handles.expected.push(Expected { ticket, caller });
-        Some(ticket)
+        Some(handles.expect(caller))
     }
 
     /// The caller with this ticket has come or will not.
     pub(super) fn stop_expecting(&self, ticket: u64) {
-        self.handles.lock().expected.retain(|expected| expected.ticket != ticket);
+        self.handles.lock().stop_expecting(ticket);
     }
 
     /// Counts one handle less that only reads.
     pub(super) fn remove_reader(&self) {
         let mut handles = self.handles.lock();
         handles.readers = handles.readers.saturating_sub(1);
+        handles.leave();
+    }
+
+    /// How the kernel is to treat the pages of a handle that was counted just now: as those of the first one.
+    pub(super) fn pages(&self, only_writes: bool) -> Pages {
+        self.handles.lock().pages(only_writes)
     }
 
     /// Whether a handle reads.

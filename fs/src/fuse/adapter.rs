@@ -32,6 +32,8 @@ pub(super) struct Adapter<S: BlobStore> {
     pub(super) runner: RequestRunner,
     pub(super) ended: watch::Sender<bool>,
     pub(super) shows_extended_attributes: bool,
+    /// Whether the kernel keeps pages and requests past them consistent.
+    pub(super) bypasses_pages: bool,
 }
 
 impl<S: BlobStore> Adapter<S> {
@@ -58,7 +60,7 @@ impl<S: BlobStore> Adapter<S> {
 
 impl<S: BlobStore> Filesystem for Adapter<S> {
     fn init(&mut self, _request: &Request, config: &mut KernelConfig) -> io::Result<()> {
-        agree(config);
+        self.bypasses_pages = agree(config);
         Ok(())
     }
 
@@ -160,10 +162,10 @@ impl<S: BlobStore> Filesystem for Adapter<S> {
     }
 
     fn open(&self, request: &Request, inode: INodeNo, flags: OpenFlags, reply: ReplyOpen) {
-        let (files, mode) = (self.files.clone(), open_mode(flags, request));
+        let (files, mode, bypasses) = (self.files.clone(), open_mode(flags, request), self.bypasses_pages);
         let operation = async move { files.open(Inode::from_raw(inode.0), mode).await };
         self.runner.run(Self::on_inode("open", inode), operation, move |opened| match opened {
-            Ok(opened) => reply.opened(FileHandle(opened.handle), page_flags(opened.keeps_pages)),
+            Ok(opened) => reply.opened(FileHandle(opened.handle), page_flags(opened.pages, bypasses)),
             Err(error) => reply.error(errno(&error)),
         });
     }
@@ -344,6 +346,7 @@ impl<S: BlobStore> Filesystem for Adapter<S> {
 fn open_mode(flags: OpenFlags, request: &Request) -> OpenMode {
     OpenMode {
         writes: flags.acc_mode() != OpenAccMode::O_RDONLY,
+        only_writes: flags.acc_mode() == OpenAccMode::O_WRONLY,
         appends: flags.0 & nix::libc::O_APPEND != 0,
         truncates: flags.0 & nix::libc::O_TRUNC != 0,
         is_exclusive: flags.0 & nix::libc::O_EXCL != 0,

@@ -90,6 +90,48 @@ async fn shells_and_their_children_write_what_they_should() {
     mounted.unmount().await;
 }
 
+/// Opens one file in each order of a handle that only writes and others, with a mapping; writes what begins and ends in the
+/// middle of pages.
+const OPENED_TOGETHER: &str = r#"
+import mmap, os
+def check(found, expected):
+    assert found == expected, (len(found), len(expected), found[:60], expected[:60])
+for name, first in (("a", os.O_WRONLY), ("b", os.O_RDWR)):
+    opened = os.open(name, first | os.O_CREAT)
+    os.write(opened, b"1" * 100)
+    reader = os.open(name, os.O_RDONLY)
+    check(os.pread(reader, 9000, 0), b"1" * 100)
+    writer = os.open(name, os.O_WRONLY | os.O_APPEND)
+    os.write(writer, b"2" * 5000)
+    check(os.pread(reader, 9000, 0), b"1" * 100 + b"2" * 5000)
+    both = os.open(name, os.O_RDWR)
+    mapped = mmap.mmap(both, 5100)
+    check(mapped[99:101], b"12")
+    os.pwrite(opened, b"3" * 10, 4090)
+    check(mapped[4089:4101], b"2" + b"3" * 10 + b"2")
+    mapped[0:4] = b"page"
+    mapped.flush()
+    check(os.pread(reader, 5, 0), b"page1")
+    os.ftruncate(both, 4095)
+    check(os.pread(reader, 9000, 4000), b"2" * 90 + b"3" * 5)
+    large = os.urandom(3000017)
+    check(os.pwrite(opened, large, 4095), len(large))
+    check(os.pread(both, len(large), 4095), large)
+    mapped.close()
+    for handle in (opened, reader, writer, both):
+        os.close(handle)
+    with open(name, "rb") as committed:
+        check(committed.read()[4085:], b"2" * 5 + b"3" * 5 + large)
+print("right")
+"#;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn s07_whoever_has_a_file_open_sees_what_others_write_past_its_pages() {
+    let Some(mounted) = mounted().await else { return };
+    assert_eq!(mounted.succeeds(&format!("python3 - <<'END'{OPENED_TOGETHER}END")).await, "right\n");
+    mounted.unmount().await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_late_writer_amends_what_others_read_already() {
     let Some(mounted) = mounted().await else { return };

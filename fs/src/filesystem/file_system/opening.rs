@@ -32,8 +32,10 @@ const EXPECT_ATTEMPTS: usize = 16;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[allow(clippy::struct_excessive_bools)]
 pub struct OpenMode {
-    /// For writing; everything is open for reading.
+    /// For writing.
     pub writes: bool,
+    /// Only for writing: nothing is read or mapped by this handle.
+    pub only_writes: bool,
     /// Writes go to the end.
     pub appends: bool,
     /// The file is emptied first.
@@ -49,8 +51,19 @@ pub struct OpenMode {
 pub struct Opened {
     /// Its handle.
     pub handle: u64,
-    /// Whether pages in memory from earlier opens are still right.
-    pub keeps_pages: bool,
+    /// What becomes of the kernel's pages of the file.
+    pub pages: Pages,
+}
+
+/// Pages of a file in the kernel's memory, from an open on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Pages {
+    /// Those of earlier opens are still right.
+    Kept,
+    /// Those of earlier opens are dropped.
+    Renewed,
+    /// None are used: each write and read is a request.
+    Bypassed,
 }
 
 /// A file that was created, counted as known to the caller.
@@ -126,7 +139,7 @@ impl<S: BlobStore> FileSystem<S> {
         if Inode::of_serial(blob.entry().serial)? != inode {
             return Err(FsError::LookAgain);
         }
-        Ok(Opened { handle: self.handles.add(Handle::Blob(Arc::new(blob))), keeps_pages: true })
+        Ok(Opened { handle: self.handles.add(Handle::Blob(Arc::new(blob))), pages: Pages::Kept })
     }
 
     async fn read_session(&self, session: Arc<Session<S>>, caller: u32) -> Result<Opened, FsError> {
@@ -134,8 +147,9 @@ impl<S: BlobStore> FileSystem<S> {
         let read = match self.last_commit(&session, is_live).await {
             Ok(Some(blob)) => Handle::Blob(blob),
             Ok(None) => {
+                let pages = session.pages(false);
                 let handle = Handle::Session { session, writes: false, appends: false };
-                return Ok(Opened { handle: self.handles.add(handle), keeps_pages: false });
+                return Ok(Opened { handle: self.handles.add(handle), pages });
             }
             Err(error) => {
                 self.stop_reading(&session, is_live).await;
@@ -143,7 +157,7 @@ impl<S: BlobStore> FileSystem<S> {
             }
         };
         self.stop_reading(&session, is_live).await;
-        Ok(Opened { handle: self.handles.add(read), keeps_pages: false })
+        Ok(Opened { handle: self.handles.add(read), pages: Pages::Renewed })
     }
 
     async fn stop_reading(&self, session: &Arc<Session<S>>, is_live: bool) {
@@ -189,7 +203,7 @@ impl<S: BlobStore> FileSystem<S> {
             return Err(error);
         }
         let handle = Handle::Session { session: session.clone(), writes: true, appends: mode.appends };
-        Ok(Opened { handle: self.handles.add(handle), keeps_pages: false })
+        Ok(Opened { handle: self.handles.add(handle), pages: session.pages(mode.only_writes) })
     }
 
     async fn join_session(&self, session: &Session<S>, mode: OpenMode) -> Result<(), FsError> {

@@ -15,7 +15,7 @@ const CELL: usize = 4096;
 pub(super) const CELL_BYTES: u32 = 4096;
 
 pub(super) const READ: OpenMode =
-    OpenMode { writes: false, appends: false, truncates: false, is_exclusive: false, caller: 1 };
+    OpenMode { writes: false, only_writes: false, appends: false, truncates: false, is_exclusive: false, caller: 1 };
 pub(super) const WRITE: OpenMode = OpenMode { writes: true, ..READ };
 pub(super) const APPEND: OpenMode = OpenMode { appends: true, ..WRITE };
 pub(super) const TRUNCATE: OpenMode = OpenMode { truncates: true, ..WRITE };

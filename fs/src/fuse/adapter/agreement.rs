@@ -20,8 +20,12 @@ const CAPABILITIES: [InitFlags; 8] = [
     InitFlags::FUSE_EXPLICIT_INVAL_DATA,
 ];
 
-/// Agrees with the kernel on what both can do. What this kernel lacks costs speed, nothing else.
-pub(super) fn agree(config: &mut KernelConfig) {
+/// A kernel that maps files whose pages are bypassed drops the pages that a write passes.
+const BYPASS: InitFlags = InitFlags::FUSE_DIRECT_IO_ALLOW_MMAP;
+
+/// Agrees with the kernel on what both can do. What this kernel lacks costs speed, nothing else. Returns whether requests may
+/// bypass its pages.
+pub(super) fn agree(config: &mut KernelConfig) -> bool {
     for capability in CAPABILITIES {
         if let Err(missing) = config.add_capabilities(capability) {
             tracing::info!(?missing, "this kernel lacks a capability");
@@ -37,4 +41,9 @@ pub(super) fn agree(config: &mut KernelConfig) {
     if config.set_time_granularity(Duration::from_nanos(1)).is_err() {
         tracing::info!("times are not kept to the nanosecond");
     }
+    let bypasses = config.add_capabilities(BYPASS).is_ok();
+    if !bypasses {
+        tracing::info!("writes go through pages: this kernel would keep old ones");
+    }
+    bypasses
 }

@@ -4,7 +4,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use fuser::{Errno, FileAttr, FileType, FopenFlags, Generation, INodeNo, ReplyAttr, ReplyEntry, ReplyStatfs};
 
-use crate::filesystem::{Capacity, FileAttributes, FsError, Inode, OpenedDirectory};
+use crate::filesystem::{Capacity, FileAttributes, FsError, Inode, OpenedDirectory, Pages};
 
 /// How long the kernel believes a committed name and its attributes. Of a file being written it believes nothing.
 const COMMITTED_TTL: Duration = Duration::from_secs(1);
@@ -17,8 +17,12 @@ const STAT_BLOCK_BYTES: u64 = 512;
 /// Unit of `statfs`.
 const STATFS_BLOCK_BYTES: u32 = 4096;
 
-pub(super) fn page_flags(keeps_pages: bool) -> FopenFlags {
-    if keeps_pages { FopenFlags::FOPEN_KEEP_CACHE } else { FopenFlags::empty() }
+pub(super) fn page_flags(pages: Pages, bypasses: bool) -> FopenFlags {
+    match pages {
+        Pages::Kept => FopenFlags::FOPEN_KEEP_CACHE,
+        Pages::Bypassed if bypasses => FopenFlags::FOPEN_DIRECT_IO,
+        Pages::Renewed | Pages::Bypassed => FopenFlags::empty(),
+    }
 }
 
 pub(super) fn listing_flags(opened: &OpenedDirectory) -> FopenFlags {

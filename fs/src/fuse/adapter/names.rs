@@ -41,7 +41,7 @@ impl<S: BlobStore> Adapter<S> {
         reply: ReplyCreate,
     ) {
         let (files, name) = (self.files.clone(), name.to_owned());
-        let subject = Self::on_name("create", &name);
+        let (subject, bypasses) = (Self::on_name("create", &name), self.bypasses_pages);
         let operation = async move {
             in_directory(parent)?;
             files.create(&name, mode, owner, mode_of_open).await
@@ -52,7 +52,7 @@ impl<S: BlobStore> Adapter<S> {
                 &attributes(&created.file),
                 Generation(0),
                 FileHandle(created.opened.handle),
-                page_flags(created.opened.keeps_pages),
+                page_flags(created.opened.pages, bypasses),
             ),
             Err(error) => reply.error(errno(&error)),
         });
