@@ -15,14 +15,20 @@ use tonic::Status;
 /// Number of the field `cells` of `GetChunkResponse`.
 const CELLS_FIELD: u32 = 1;
 
-/// Cells of one message, or why there are no more.
-pub(super) type ReadResult = Result<Vec<Bytes>, Status>;
+/// What goes out together: the cells of one message.
+pub(super) struct Portion {
+    pub(super) cells: Vec<Bytes>,
+    /// How the answer ends behind them; `None`: another portion follows.
+    pub(super) end: Option<Status>,
+}
 
 /// The body of an answer to `GetChunk`: messages whose cells go to the socket from where RocksDB has them. The
 /// generated service would copy each into the buffer of its message.
 pub(super) struct CellBody {
-    messages: mpsc::Receiver<ReadResult>,
+    portions: mpsc::Receiver<Portion>,
     ready: VecDeque<Bytes>,
+    /// What the answer ends with once all that is ready went out.
+    end: Option<Status>,
     ended: bool,
 }
 
@@ -41,15 +47,33 @@ impl MadeBody {
 }
 
 impl CellBody {
-    pub(super) fn new(messages: mpsc::Receiver<ReadResult>) -> Self {
-        Self { messages, ready: VecDeque::new(), ended: false }
+    /// Waits for the first portion: what is read in one then goes to the socket together, from the headers of the
+    /// answer to its end.
+    pub(super) async fn new(mut portions: mpsc::Receiver<Portion>) -> Self {
+        let first = portions.recv().await;
+        let mut body = Self { portions, ready: VecDeque::new(), end: None, ended: false };
+        body.take_in(first);
+        body
     }
 
-    fn end(&mut self, status: &Status) -> Result<Frame<Bytes>, Status> {
+    fn take_in(&mut self, portion: Option<Portion>) {
+        let Portion { cells, end } = portion.unwrap_or_else(Portion::cut_off);
+        self.ready = if cells.is_empty() { VecDeque::new() } else { message(cells) };
+        self.end = end;
+    }
+
+    fn finish(&mut self, status: &Status) -> Result<Frame<Bytes>, Status> {
         self.ended = true;
         let mut trailers = HeaderMap::new();
         status.add_header(&mut trailers)?;
         Ok(Frame::trailers(trailers))
+    }
+}
+
+impl Portion {
+    /// Whoever read is gone, and did not say how it ended.
+    fn cut_off() -> Self {
+        Self { cells: Vec::new(), end: Some(Status::unavailable("reading was cut off")) }
     }
 }
 
@@ -62,14 +86,14 @@ impl Body for CellBody {
             if let Some(piece) = self.ready.pop_front() {
                 return Poll::Ready(Some(Ok(Frame::data(piece))));
             }
+            if let Some(status) = self.end.take() {
+                return Poll::Ready(Some(self.finish(&status)));
+            }
             if self.ended {
                 return Poll::Ready(None);
             }
-            match ready!(self.messages.poll_recv(context)) {
-                Some(Ok(cells)) => self.ready = message(cells),
-                Some(Err(status)) => return Poll::Ready(Some(self.end(&status))),
-                None => return Poll::Ready(Some(self.end(&Status::ok("")))),
-            }
+            let portion = ready!(self.portions.poll_recv(context));
+            self.take_in(portion);
         }
     }
 }
@@ -98,11 +122,12 @@ mod tests {
     use bytes::Bytes;
     use cairn_proto::transport::{MessageBuffer, framed};
     use cairn_proto::wire::GetChunkResponse;
+    use futures_util::FutureExt;
     use http_body_util::BodyExt;
     use tokio::sync::mpsc;
     use tonic::{Code, Status};
 
-    use super::{CellBody, message};
+    use super::{CellBody, Portion, message};
 
     #[test]
     fn a_message_has_the_bytes_that_the_generated_encoder_gives_it() {
@@ -120,22 +145,46 @@ mod tests {
         assert_eq!(pieces.iter().filter(|piece| piece.as_ptr() == cell.as_ptr()).count(), 2);
     }
 
+    fn portion(end: Option<Status>) -> Portion {
+        Portion { cells: vec![Bytes::from_static(b"cell")], end }
+    }
+
     #[tokio::test]
-    async fn an_answer_ends_with_the_status_that_ended_its_messages() {
-        for (end, code) in [(None, Code::Ok), (Some(Status::not_found("a chunk")), Code::NotFound)] {
-            let (sender, messages) = mpsc::channel(2);
-            sender.send(Ok(vec![Bytes::from_static(b"cell")])).await.unwrap();
-            if let Some(status) = end {
-                sender.send(Err(status)).await.unwrap();
-            }
-            drop(sender);
-            let collected = CellBody::new(messages).collect().await.unwrap();
+    async fn an_answer_ends_with_the_status_that_ended_its_portions() {
+        for (end, code) in [(Status::ok(""), Code::Ok), (Status::not_found("a chunk"), Code::NotFound)] {
+            let (sender, portions) = mpsc::channel(2);
+            sender.send(portion(None)).await.unwrap();
+            sender.send(portion(Some(end))).await.unwrap();
+            let collected = CellBody::new(portions).await.collect().await.unwrap();
             let status = Status::from_header_map(collected.trailers().unwrap()).unwrap();
             assert_eq!(status.code(), code);
             let mut buffer = MessageBuffer::new(100);
             buffer.push(collected.to_bytes());
-            let received = buffer.pop::<GetChunkResponse>().unwrap().unwrap();
-            assert_eq!(received.message.cells, [Bytes::from_static(b"cell")]);
+            for _ in 0..2 {
+                let received = buffer.pop::<GetChunkResponse>().unwrap().unwrap();
+                assert_eq!(received.message.cells, [Bytes::from_static(b"cell")]);
+            }
+            assert!(buffer.is_empty());
         }
+    }
+
+    #[tokio::test]
+    async fn the_last_portion_is_followed_by_the_end_without_waiting() {
+        let (sender, portions) = mpsc::channel(1);
+        sender.send(portion(Some(Status::ok("")))).await.unwrap();
+        let mut body = CellBody::new(portions).await;
+        let frames = std::iter::from_fn(|| body.frame().now_or_never().expect("nothing is waited for"));
+        assert_eq!(frames.map(|frame| frame.unwrap().is_trailers()).collect::<Vec<_>>(), [false, false, true]);
+        drop(sender);
+    }
+
+    #[tokio::test]
+    async fn an_answer_that_nobody_ended_is_not_a_good_one() {
+        let (sender, portions) = mpsc::channel(1);
+        sender.send(portion(None)).await.unwrap();
+        drop(sender);
+        let collected = CellBody::new(portions).await.collect().await.unwrap();
+        let status = Status::from_header_map(collected.trailers().unwrap()).unwrap();
+        assert_eq!(status.code(), Code::Unavailable);
     }
 }

@@ -75,9 +75,9 @@ impl Chunks for ChunkService {
         let permits = read_permits(&self.node, purpose).await?;
         let cells = readable(&self.node, segment, request).await?;
         let chunk = ReadChunk { segment, sealed_chunk, cells, ranges };
-        let messages = ReadStream::start(&self.node, chunk, purpose, permits);
+        let portions = ReadStream::start(&self.node, chunk, purpose, permits);
         let mut response = Response::new(tokio_stream::empty());
-        response.extensions_mut().insert(MadeBody::new(CellBody::new(messages)));
+        response.extensions_mut().insert(MadeBody::new(CellBody::new(portions).await));
         Ok(response)
     }
 }

@@ -5,9 +5,11 @@ use bytes::Bytes;
 use cairn_proto::Refusal;
 use cairn_proto::ids::SegmentId;
 use tokio::runtime::Handle;
+use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
+use tonic::Status;
 
-use super::cell_body::ReadResult;
+use super::cell_body::Portion;
 use super::request::RowRange;
 use crate::node::Node;
 use crate::store::{Cells, StoreError};
@@ -50,7 +52,7 @@ pub(super) struct ReadStream {
     node: Arc<Node>,
     chunk: ReadChunk,
     purpose: ReadPurpose,
-    messages: mpsc::Sender<ReadResult>,
+    portions: mpsc::Sender<Portion>,
     _permits: ReadPermits,
 }
 
@@ -58,16 +60,16 @@ pub(super) struct ReadStream {
 struct Unheard;
 
 impl ReadStream {
-    /// Starts reading on a thread of its own; the messages come out of the receiver.
+    /// Starts reading on a thread of its own; the portions come out of the receiver.
     pub(super) fn start(
         node: &Arc<Node>,
         chunk: ReadChunk,
         purpose: ReadPurpose,
         permits: ReadPermits,
-    ) -> mpsc::Receiver<ReadResult> {
-        let (messages, received) = mpsc::channel(MESSAGES_AHEAD);
+    ) -> mpsc::Receiver<Portion> {
+        let (portions, received) = mpsc::channel(MESSAGES_AHEAD);
         let node = Arc::clone(node);
-        let stream = Self { node, chunk, purpose, messages, _permits: permits };
+        let stream = Self { node, chunk, purpose, portions, _permits: permits };
         let runtime = Handle::current();
         tokio::task::spawn_blocking(move || {
             // A reader that is gone needs no answer.
@@ -80,6 +82,11 @@ impl ReadStream {
         let mut message = Vec::new();
         let mut bytes = 0;
         for position in self.chunk.ranges.iter().flat_map(|range| range.positions()) {
+            // Only when another cell follows: the last message goes out with the end of the answer.
+            if bytes >= MESSAGE_BYTES {
+                self.send(runtime, std::mem::take(&mut message), None)?;
+                bytes = 0;
+            }
             let frame = match self.chunk.cells.lend(position) {
                 Ok(Some(frame)) => frame,
                 Ok(None) => return self.refuse(runtime, message, StoreError::NotFound { segment: self.chunk.segment }),
@@ -87,12 +94,8 @@ impl ReadStream {
             };
             bytes += frame.len();
             message.push(frame);
-            if bytes >= MESSAGE_BYTES {
-                self.send(runtime, std::mem::take(&mut message))?;
-                bytes = 0;
-            }
         }
-        self.send(runtime, message)
+        self.send(runtime, message, Some(Status::ok("")))
     }
 
     fn refuse(&self, runtime: &Handle, read: Vec<Bytes>, error: StoreError) -> Result<(), Unheard> {
@@ -103,23 +106,24 @@ impl ReadStream {
         if let Some(chunk_index) = self.chunk.sealed_chunk {
             self.node.scrubs.note(self.chunk.segment, chunk_index, &error.to_string());
         }
-        self.send(runtime, read)?;
-        self.deliver(runtime, Err(Refusal::from(error).into()))
+        self.send(runtime, read, Some(Refusal::from(error).into()))
     }
 
-    fn send(&self, runtime: &Handle, cells: Vec<Bytes>) -> Result<(), Unheard> {
-        if cells.is_empty() {
-            return Ok(());
-        }
-        if self.purpose == ReadPurpose::Background {
+    /// Hands cells on, and with the last of them how the answer ends: both then go out together.
+    fn send(&self, runtime: &Handle, cells: Vec<Bytes>, end: Option<Status>) -> Result<(), Unheard> {
+        if self.purpose == ReadPurpose::Background && !cells.is_empty() {
             let bytes = cells.iter().map(|cell| cell.len() as u64).sum();
             runtime.block_on(self.node.background.spend(bytes));
         }
-        self.deliver(runtime, Ok(cells))
+        match self.portions.try_send(Portion { cells, end }) {
+            Ok(()) => Ok(()),
+            Err(TrySendError::Closed(_)) => Err(Unheard),
+            Err(TrySendError::Full(portion)) => self.wait_to_send(runtime, portion),
+        }
     }
 
-    fn deliver(&self, runtime: &Handle, message: ReadResult) -> Result<(), Unheard> {
-        let sent = runtime.block_on(async { tokio::time::timeout(STALL_LIMIT, self.messages.send(message)).await });
+    fn wait_to_send(&self, runtime: &Handle, portion: Portion) -> Result<(), Unheard> {
+        let sent = runtime.block_on(async { tokio::time::timeout(STALL_LIMIT, self.portions.send(portion)).await });
         sent.map_err(|_| Unheard)?.map_err(|_| Unheard)
     }
 }
