@@ -70,7 +70,7 @@ impl BlobReader {
         let _memory = self.connection.read_budget.take(bytes).await;
         let pieces: Vec<Piece> = layout.pieces(size, range).collect();
         let purpose = Purpose::Waiting { sequential: plan.sequential, deadline };
-        let sources = self.claim(&found, &layout, pieces.iter().map(cell_of), purpose);
+        let (sources, fetch) = self.claim(&found, &layout, pieces.iter().map(cell_of), purpose);
         if plan.sequential {
             self.hold(pieces.iter().map(cell_of).zip(sources.iter().cloned()));
         }
@@ -78,6 +78,8 @@ impl BlobReader {
         if let Some(ahead) = plan.ahead {
             self.fetch_ahead(&found, &layout, ahead);
         }
+        // Here and not in a task of its own: nobody has to be woken for what this reader alone waits for.
+        run(fetch).await;
         self.gather(&found, &layout, &pieces, sources, deadline).await
     }
 
@@ -93,7 +95,8 @@ impl BlobReader {
             return self.ahead.lock().put_off(range.start);
         };
         let cells: Vec<_> = layout.pieces(found.blob().size_bytes, range).map(|piece| cell_of(&piece)).collect();
-        let sources = self.claim(found, layout, cells.iter().copied(), Purpose::Ahead);
+        let (sources, fetch) = self.claim(found, layout, cells.iter().copied(), Purpose::Ahead);
+        tokio::spawn(run(fetch));
         let mut held = self.held.lock();
         for (cell, source) in cells.into_iter().zip(sources) {
             let share = memory.split(memory.num_permits().min(layout.cell_size_bytes()));
@@ -101,26 +104,26 @@ impl BlobReader {
         }
     }
 
-    /// Finds each cell: held, cached, being fetched for somebody, or to be fetched, which starts here.
+    /// Finds each cell: held, cached, being fetched for somebody, or to be fetched, with the duty to do so.
     fn claim(
         &self,
         found: &FoundBlob,
         layout: &Layout,
         cells: impl Iterator<Item = (u64, usize)>,
         purpose: Purpose,
-    ) -> Vec<CellSource> {
+    ) -> (Vec<CellSource>, Option<CellFetch>) {
         let mut wanted = Wanted::new();
         let sources = cells.map(|cell| self.source(found, layout, cell, &mut wanted)).collect();
-        if !wanted.is_empty() {
-            let (deadline, admission) = match purpose {
-                Purpose::Waiting { sequential: false, deadline } => (Some(deadline), Admission::Warm),
-                Purpose::Waiting { sequential: true, deadline } => (Some(deadline), Admission::Streaming),
-                Purpose::Ahead => (None, Admission::Streaming),
-            };
-            let (connection, view) = (Arc::clone(&self.connection), Arc::clone(&self.view));
-            CellFetch::start(connection, view, *layout, wanted, deadline, admission);
+        if wanted.is_empty() {
+            return (sources, None);
         }
-        sources
+        let (deadline, admission) = match purpose {
+            Purpose::Waiting { sequential: false, deadline } => (Some(deadline), Admission::Warm),
+            Purpose::Waiting { sequential: true, deadline } => (Some(deadline), Admission::Streaming),
+            Purpose::Ahead => (None, Admission::Streaming),
+        };
+        let (connection, view) = (Arc::clone(&self.connection), Arc::clone(&self.view));
+        (sources, Some(CellFetch::new(connection, view, *layout, wanted, deadline, admission)))
     }
 
     fn source(&self, found: &FoundBlob, layout: &Layout, cell: (u64, usize), wanted: &mut Wanted) -> CellSource {
@@ -156,7 +159,8 @@ impl BlobReader {
         deadline: Instant,
     ) -> Result<Bytes, ClientError> {
         let mut payloads = Vec::with_capacity(pieces.len());
-        for (piece, source) in pieces.iter().zip(sources) {
+        // The last first: cells come in order, so that one wait is mostly enough.
+        for (piece, source) in pieces.iter().zip(sources).rev() {
             let payload = match source.payload().await {
                 Some(Ok(payload)) => payload,
                 Some(Err(error)) if Instant::now() >= deadline => return Err(error),
@@ -164,6 +168,7 @@ impl BlobReader {
             };
             payloads.push(payload.slice(piece.within.clone()));
         }
+        payloads.reverse();
         if payloads.len() == 1 {
             return Ok(payloads.swap_remove(0));
         }
@@ -184,7 +189,8 @@ impl BlobReader {
         loop {
             self.held.lock().remove(&cell);
             let purpose = Purpose::Waiting { sequential: false, deadline };
-            let sources = self.claim(found, layout, std::iter::once(cell), purpose);
+            let (sources, fetch) = self.claim(found, layout, std::iter::once(cell), purpose);
+            run(fetch).await;
             for source in sources {
                 match source.payload().await {
                     Some(outcome) => return outcome,
@@ -226,6 +232,12 @@ impl CellSource {
 
     fn is_broken(&self) -> bool {
         matches!(self, Self::Slot(slot) if slot.is_broken())
+    }
+}
+
+async fn run(fetch: Option<CellFetch>) {
+    if let Some(fetch) = fetch {
+        fetch.run().await;
     }
 }
 

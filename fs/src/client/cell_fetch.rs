@@ -5,8 +5,9 @@ use bytes::Bytes;
 use cairn_codec::{Coder, Layout};
 use cairn_proto::ids::SegmentId;
 use cairn_proto::{Refusal, wire};
-use tokio::sync::mpsc;
-use tokio::task::JoinSet;
+use futures_util::StreamExt;
+use futures_util::future::{BoxFuture, FutureExt};
+use futures_util::stream::FuturesUnordered;
 use tokio::time::Instant;
 
 use super::backoff::Backoff;
@@ -20,13 +21,14 @@ use super::row_gather::{RowGather, Standing, Step};
 use super::{ClientError, FoundBlob, locality};
 use crate::cache::Admission;
 
-/// Events of streams that wait to be looked at; a full queue makes the streams wait.
-const EVENTS: usize = 16;
-
 /// What is to be fetched: for rows of the blob, the cells with a duty to fill their slots.
 pub(super) type Wanted = BTreeMap<u64, Vec<SlotFiller>>;
 
+/// A request and what happens to it next.
+type Pending = BoxFuture<'static, (CellRequest, Option<Event>)>;
+
 /// Fetches data cells of one blob: from their nodes where these give them, else decoded from others of their rows.
+/// All in the one task that runs it, so that a cell which arrives wakes no other.
 pub(super) struct CellFetch {
     connection: Arc<Connection>,
     view: Arc<BlobView>,
@@ -41,9 +43,7 @@ pub(super) struct CellFetch {
     /// Of a read that somebody waits for; reading ahead does not try twice.
     deadline: Option<Instant>,
     admission: Admission,
-    streams: JoinSet<()>,
-    sender: mpsc::Sender<Event>,
-    events: mpsc::Receiver<Event>,
+    requests: FuturesUnordered<Pending>,
     refreshed: bool,
     failures: BTreeMap<(usize, usize), String>,
 }
@@ -57,23 +57,22 @@ struct RowFetch {
 }
 
 impl CellFetch {
-    /// Starts fetching in the background.
-    pub(super) fn start(
+    /// Prepares to fetch; [`CellFetch::run`] does.
+    pub(super) fn new(
         connection: Arc<Connection>,
         view: Arc<BlobView>,
         layout: Layout,
         wanted: Wanted,
         deadline: Option<Instant>,
         admission: Admission,
-    ) {
+    ) -> Self {
         let found = view.current();
-        let (sender, events) = mpsc::channel(EVENTS);
         let due = wanted.keys().copied().collect();
         let row = |(row, fillers)| (row, RowFetch::new(&found, layout, row, fillers));
         let rows = wanted.into_iter().map(row).collect();
         let coder = connection.coder(layout);
-        let (stuck, failures, streams) = (BTreeMap::new(), BTreeMap::new(), JoinSet::new());
-        let fetch = Self {
+        let (stuck, failures, requests) = (BTreeMap::new(), BTreeMap::new(), FuturesUnordered::new());
+        Self {
             connection,
             view,
             found,
@@ -84,16 +83,14 @@ impl CellFetch {
             stuck,
             deadline,
             admission,
-            streams,
-            sender,
-            events,
+            requests,
             refreshed: false,
             failures,
-        };
-        tokio::spawn(fetch.run());
+        }
     }
 
-    async fn run(mut self) {
+    /// Fetches until every slot is filled or told a failure. Given up in between, it leaves the rest of them empty.
+    pub(super) async fn run(mut self) {
         let mut backoff = Backoff::new();
         loop {
             self.step();
@@ -108,8 +105,12 @@ impl CellFetch {
                 self.start_over();
                 continue;
             }
-            let event = self.events.recv().await.expect("a sender is kept");
-            self.handle(event).await;
+            // A row that waits has a request under way.
+            let Some((request, event)) = self.requests.next().await else { return self.give_up() };
+            if let Some(event) = event {
+                self.requests.push(pending(request));
+                self.handle(event).await;
+            }
         }
     }
 
@@ -177,8 +178,8 @@ impl CellFetch {
         };
         let cell_size_bytes = self.layout.cell_size_bytes();
         let expected = expected.collect();
-        let request = CellRequest { connections, request, chunk, rows, expected, cell_size_bytes };
-        self.streams.spawn(request.run(self.sender.clone()));
+        let request = CellRequest::new(&connections, request, chunk, rows, expected, cell_size_bytes);
+        self.requests.push(pending(request));
     }
 
     async fn handle(&mut self, event: Event) {
@@ -327,6 +328,14 @@ impl RowFetch {
         let gather = RowGather::new(layout, place.length, wanted);
         Self { place, gather, fillers, pinned_bytes: BTreeMap::new() }
     }
+}
+
+fn pending(mut request: CellRequest) -> Pending {
+    async move {
+        let event = request.next().await;
+        (request, event)
+    }
+    .boxed()
 }
 
 fn standing(connection: &Connection, found: &FoundBlob, segment: usize, chunk: usize) -> Standing {

@@ -1,13 +1,14 @@
 //! Fetches cells of one chunk from its node and reports them as they come.
 
-use std::sync::Arc;
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use cairn_proto::wire;
-use tokio::sync::mpsc;
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
 use tokio::time::timeout;
 
-use super::chunk_request::{ChunkFailure, ChunkStream, ExpectedCell, ReceivedCell};
+use super::chunk_request::{ChunkFailure, ChunkStream, ExpectedCell, NextCell, ReceivedCell};
 use super::nodes::NodeConnections;
 
 /// A node that has sent nothing for this long is slow: other chunks are asked for beside it.
@@ -41,58 +42,77 @@ pub(super) enum Event {
     },
 }
 
-/// One request for cells of a chunk. `rows` are blob rows, in the order of `expected`.
-#[derive(Debug)]
+/// One request for cells of a chunk.
 pub(super) struct CellRequest {
-    pub(super) connections: Arc<NodeConnections>,
-    pub(super) request: wire::GetChunkRequest,
-    pub(super) chunk: usize,
-    pub(super) rows: Vec<u64>,
-    pub(super) expected: Vec<ExpectedCell>,
-    pub(super) cell_size_bytes: usize,
+    chunk: usize,
+    /// Rows of the blob whose cells are due, in the order asked for.
+    left: VecDeque<u64>,
+    state: State,
+    /// Whether it was told that the cell due next is late.
+    told_late: bool,
+}
+
+enum State {
+    /// The node has not begun to answer. The request is made at the first wait.
+    Opening(BoxFuture<'static, Result<ChunkStream, ChunkFailure>>),
+    Open(ChunkStream),
 }
 
 impl CellRequest {
-    /// Sends events until every row had one that ends its wait. An error: nobody listens any more.
-    pub(super) async fn run(self, events: mpsc::Sender<Event>) {
-        let (chunk, mut left) = (self.chunk, std::collections::VecDeque::from(self.rows));
-        let small = self.expected.len() * self.cell_size_bytes < SMALL_READ_BYTES;
-        let channel = if small { self.connections.small_reads() } else { self.connections.bulk_reads() };
-        let failure = async {
-            let opening = ChunkStream::open(channel, self.request, self.expected);
-            let mut stream = or_late(opening, &events, chunk, &left).await?;
-            while let Some(cell) = or_late(stream.next(), &events, chunk, &left).await? {
-                let Some(row) = left.pop_front() else { break };
-                let event = match cell {
+    /// `request` lacks only the ranges. `rows` are those of the blob, in the order of `expected`.
+    pub(super) fn new(
+        connections: &NodeConnections,
+        request: wire::GetChunkRequest,
+        chunk: usize,
+        rows: Vec<u64>,
+        expected: Vec<ExpectedCell>,
+        cell_size_bytes: usize,
+    ) -> Self {
+        let small = expected.len() * cell_size_bytes < SMALL_READ_BYTES;
+        let channel = if small { connections.small_reads() } else { connections.bulk_reads() };
+        let opening = ChunkStream::open(channel, request, expected).boxed();
+        Self { chunk, left: rows.into(), state: State::Opening(opening), told_late: false }
+    }
+
+    /// What happens next; `None` once every row had an event that ends its wait. May be given up and called again.
+    pub(super) async fn next(&mut self) -> Option<Event> {
+        if self.left.is_empty() {
+            return None;
+        }
+        let chunk = self.chunk;
+        let in_time = if self.told_late {
+            Some(self.state.next_cell().await)
+        } else {
+            timeout(HEDGE, self.state.next_cell()).await.ok()
+        };
+        self.told_late = in_time.is_none();
+        let Some(cell) = in_time else {
+            return Some(Event::Late { rows: self.left.iter().copied().collect(), chunk });
+        };
+        Some(match cell {
+            Ok(cell) => {
+                let row = self.left.pop_front()?;
+                match cell {
                     Ok(cell) => Event::Arrived { row, chunk, cell },
                     Err(why) => Event::Damaged { row, chunk, why },
-                };
-                if events.send(event).await.is_err() {
-                    break;
                 }
             }
-            Ok(())
-        };
-        let failure: Result<(), ChunkFailure> = failure.await;
-        if let Err(failure) = failure {
-            // Without a listener there is nobody to tell.
-            let _ = events.send(Event::Broken { rows: left.into(), chunk, failure }).await;
-        }
+            Err(failure) => Event::Broken { rows: std::mem::take(&mut self.left).into(), chunk, failure },
+        })
     }
 }
 
-/// Waits for `answer`, and reports if it takes long.
-async fn or_late<T>(
-    answer: impl Future<Output = T>,
-    events: &mpsc::Sender<Event>,
-    chunk: usize,
-    left: &std::collections::VecDeque<u64>,
-) -> T {
-    let mut answer = std::pin::pin!(answer);
-    if let Ok(answer) = timeout(HEDGE, &mut answer).await {
-        return answer;
+impl State {
+    /// The cell that is due. Given up in between, it goes on where it was.
+    async fn next_cell(&mut self) -> Result<NextCell, ChunkFailure> {
+        loop {
+            match self {
+                Self::Opening(opening) => {
+                    let stream = opening.await?;
+                    *self = Self::Open(stream);
+                }
+                Self::Open(stream) => return stream.next().await?.ok_or(ChunkFailure::EndedEarly),
+            }
+        }
     }
-    // Without a listener there is nobody to tell.
-    let _ = events.send(Event::Late { rows: left.iter().copied().collect(), chunk }).await;
-    answer.await
 }

@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use cairn_codec::Layout;
 use cairn_proto::ids::SegmentId;
+use futures_util::FutureExt;
 use proptest::prelude::{ProptestConfig, Strategy, any, prop_assert_eq, proptest};
 
 use super::small_layout;
@@ -104,6 +105,20 @@ async fn concurrent_readers_fetch_a_cell_once() {
     }
     let requests = cluster.nodes[0].requests();
     assert_eq!(requests.iter().filter(|name| **name == "get").count(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_read_that_is_given_up_leaves_its_cells_to_whoever_waits_for_them() {
+    let (cluster, client, found) = cluster_with_blob(small_layout(), 4096).await;
+    let all = |fault: Option<NodeFault>| cluster.nodes.iter().for_each(|node| node.stored.lock().fault = fault.clone());
+    let readers = [client.reader(Arc::clone(&found)), client.reader(found)];
+    all(Some(NodeFault::Stopped));
+    let mut first = Box::pin(readers[0].read(0, 4096));
+    let mut second = Box::pin(readers[1].read(0, 4096));
+    assert!((&mut first).now_or_never().is_none() && (&mut second).now_or_never().is_none());
+    all(None);
+    drop(first);
+    assert_eq!(second.await.unwrap(), bytes(4096));
 }
 
 #[tokio::test(flavor = "multi_thread")]
