@@ -1,13 +1,14 @@
 //! A network inside one process, on which requests are delayed, lost and cut off at will.
 //!
 //! Daemons serve on it, and reach one another over it, exactly as over TCP: the same services, the same HTTP/2, on
-//! streams in memory. What goes wrong goes wrong for whole requests: one may be lost before it is executed, its answer
+//! streams in memory. What goes wrong goes wrong for whole requests, by calls of their own or by a stream: one may be lost before it is executed, its answer
 //! may be lost after that, and between two places either direction may be cut. Which of it happens to which request is
 //! drawn from a seed.
 
 mod caller;
 mod connector;
 mod delivery;
+mod exchange;
 mod links;
 mod rates;
 #[cfg(test)]

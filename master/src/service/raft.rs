@@ -1,9 +1,12 @@
 use std::path::PathBuf;
+use std::pin::Pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use cairn_proto::wire::raft_server::{Raft, RaftServer};
 use cairn_proto::wire::snapshot_piece::Piece;
 use cairn_proto::{BULK_MESSAGE_LIMIT_BYTES, Refusal, wire};
+use futures_util::{Stream, StreamExt};
 use tokio::sync::Semaphore;
 use tokio::task::spawn_blocking;
 use tonic::{Request, Response, Status, Streaming, async_trait};
@@ -15,17 +18,20 @@ const PIECE_DEADLINE: Duration = Duration::from_secs(10);
 /// Snapshots received at a time.
 const SNAPSHOT_LIMIT: usize = 1;
 
+type AppendAnswers = Pin<Box<dyn Stream<Item = Result<wire::AppendEntriesResponse, Status>> + Send>>;
+
 /// What masters say to one another.
 pub struct RaftService {
     own: Introduction,
     group: Group,
-    admission: Admission,
+    admission: Arc<Admission>,
     incoming: PathBuf,
     snapshots: Semaphore,
 }
 
 impl RaftService {
     pub(crate) fn new(own: Introduction, group: Group, admission: Admission, incoming: PathBuf) -> Self {
+        let admission = Arc::new(admission);
         Self { own, group, admission, incoming, snapshots: Semaphore::new(SNAPSHOT_LIMIT) }
     }
 
@@ -72,6 +78,26 @@ impl Raft for RaftService {
         let request = request.into_inner();
         self.admission.check(request.header.as_ref())?;
         self.group.append(request).await.map(Response::new).map_err(refuse)
+    }
+
+    type StreamAppendStream = AppendAnswers;
+
+    /// Ends with this master's part in the group: an open stream would hold the stop of the server up.
+    async fn stream_append(
+        &self,
+        request: Request<Streaming<wire::AppendEntriesRequest>>,
+    ) -> Result<Response<Self::StreamAppendStream>, Status> {
+        let (group, admission) = (self.group.clone(), Arc::clone(&self.admission));
+        let stopped = self.group.clone().stopped();
+        let answers = request.into_inner().then(move |request| {
+            let (group, admission) = (group.clone(), Arc::clone(&admission));
+            async move {
+                let request = request?;
+                admission.check(request.header.as_ref())?;
+                group.append(request).await.map_err(refuse)
+            }
+        });
+        Ok(Response::new(Box::pin(answers.take_until(stopped))))
     }
 
     async fn vote(&self, request: Request<wire::VoteRequest>) -> Result<Response<wire::VoteResponse>, Status> {

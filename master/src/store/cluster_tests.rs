@@ -1,6 +1,7 @@
 //! Groups of real stores over real connections, in one process: each master has a runtime of its own, so that one can
 //! be killed with all its tasks and connections.
 
+mod appending;
 mod bounds;
 mod forwarding;
 mod harness;

@@ -1,6 +1,7 @@
 //! The Raft group. This is the only module that knows openraft.
 
 mod admission;
+mod append_stream;
 mod commit_notices;
 mod convert;
 mod entry_convert;

@@ -8,6 +8,7 @@ use tonic::body::Body;
 use tonic::codegen::Service;
 use tonic::codegen::http::{Request, Response};
 
+use super::exchange::Exchange;
 use super::{Network, Place};
 
 /// What one place serves.
@@ -35,6 +36,12 @@ impl<S: Services> Delivery<S> {
     }
 
     async fn deliver(mut self, caller: Place, request: Request<Body>) -> Response<Body> {
+        if let Some(exchange) = Exchange::of(&request, &self.network, caller, self.here) {
+            let request = request.map(|messages| exchange.requests(messages));
+            return match self.services.call(request).await {
+                Ok(response) => response.map(|messages| exchange.answers(messages)),
+            };
+        }
         match self.network.clone().carry(caller, self.here, self.services.call(request)).await {
             Ok(Ok(response)) => response,
             // What a caller sees of a request that got lost: nothing that tells whether it was executed.

@@ -172,6 +172,12 @@ impl Group {
         self.roles.leader.clone()
     }
 
+    /// Returns when this master takes part no longer.
+    pub(crate) async fn stopped(self) {
+        let mut leads = self.roles.leads;
+        while leads.changed().await.is_ok() {}
+    }
+
     /// Returns why this master can take part no longer, when that happens.
     pub(crate) async fn failed(&self) -> String {
         let mut metrics = self.raft.metrics();

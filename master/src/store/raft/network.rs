@@ -16,6 +16,7 @@ use openraft::{OptionalSend, Snapshot};
 use tokio::sync::watch;
 use tonic::{Code, Request, Status};
 
+use super::append_stream::AppendStream;
 use super::commit_notices::with_next_entries;
 use super::convert::{
     InvalidMessage, append_response_from_wire, append_to_wire, snapshot_meta_to_wire, snapshot_response_from_wire,
@@ -51,6 +52,8 @@ pub(crate) struct Link {
     peer: Peer,
     peers: Arc<Peers>,
     silence: Arc<Silence>,
+    /// Open while every request by it was answered.
+    appends: Option<AppendStream>,
 }
 
 /// Why a call to another master failed.
@@ -82,6 +85,7 @@ impl RaftNetworkFactory<Types> for Network {
             peer: node.clone(),
             peers: Arc::clone(&self.peers),
             silence: Arc::clone(&self.silence),
+            appends: None,
         }
     }
 }
@@ -122,6 +126,27 @@ impl Link {
             }
         }
         RPCError::Unreachable(Unreachable::new(error))
+    }
+
+    /// Sends entries by the stream, which is opened where there is none.
+    async fn append_by_stream(
+        &mut self,
+        message: wire::AppendEntriesRequest,
+    ) -> Result<AppendEntriesResponse<Types>, RPCError<Types>> {
+        let open = self.appends.take();
+        let exchange = async {
+            let stream = if let Some(stream) = open {
+                stream
+            } else {
+                let mut client = self.peers.client(self.target, &self.peer.address, Lane::Replication)?;
+                AppendStream::open(&mut client).await?
+            };
+            let (answer, stream) = stream.exchange(message).await?;
+            Ok((append_response_from_wire(&answer)?, stream))
+        };
+        let (answer, stream) = self.call(RPCTypes::AppendEntries, APPEND_DEADLINE, exchange).await?;
+        self.appends = Some(stream);
+        Ok(answer)
     }
 
     async fn ask_for_vote(
@@ -183,17 +208,16 @@ impl RaftNetworkV2<Types> for Link {
         request: AppendEntriesRequest<Types>,
         option: RPCOption,
     ) -> Result<AppendEntriesResponse<Types>, RPCError<Types>> {
-        let (lane, deadline) = if request.entries.is_empty() {
-            (Lane::Control, option.soft_ttl())
-        } else {
-            (Lane::Replication, APPEND_DEADLINE)
-        };
         if !self.silence.is_over() {
             return Err(RPCError::Unreachable(Unreachable::new(&CallError::Silent)));
         }
         let message = append_to_wire(&request, self.header());
+        if !request.entries.is_empty() {
+            return self.append_by_stream(message).await;
+        }
+        let deadline = option.soft_ttl();
         self.call(RPCTypes::AppendEntries, deadline, async {
-            let mut client = self.peers.client(self.target, &self.peer.address, lane)?;
+            let mut client = self.peers.client(self.target, &self.peer.address, Lane::Control)?;
             let answer = client.append_entries(Self::request(message, deadline)).await?;
             Ok(append_response_from_wire(&answer.into_inner())?)
         })

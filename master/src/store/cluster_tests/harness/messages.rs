@@ -3,6 +3,9 @@
 use cairn_proto::ids::ClusterId;
 use cairn_proto::wire;
 use cairn_proto::wire::raft_client::RaftClient;
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::Streaming;
 
 use super::Cluster;
 
@@ -35,6 +38,18 @@ impl Cluster {
             ..wire::VoteRequest::default()
         };
         client.vote(request).await.map(tonic::Response::into_inner)
+    }
+
+    /// Opens a stream of appends to a master: what takes requests, and what gives the answers.
+    pub(in crate::store::cluster_tests) async fn stream_appends(
+        &self,
+        number: usize,
+    ) -> (mpsc::Sender<wire::AppendEntriesRequest>, Streaming<wire::AppendEntriesResponse>) {
+        let address = format!("http://{}", self.members[number].address);
+        let mut client = RaftClient::connect(address).await.unwrap();
+        let (requests, sent) = mpsc::channel(2);
+        let answers = client.stream_append(ReceiverStream::new(sent)).await.unwrap();
+        (requests, answers.into_inner())
     }
 
     /// Sends a forwarded command to a master.
