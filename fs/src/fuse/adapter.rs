@@ -24,7 +24,7 @@ use tokio::sync::watch;
 use super::request_runner::{RequestRunner, Subject};
 use crate::filesystem::{AttributeChange, BlobStore, CopyRange, FileSystem, FsError, Inode, OpenMode};
 use agreement::agree;
-use answers::{answer_attributes, answer_capacity, errno, listing_flags, page_flags};
+use answers::{answer_attributes, answer_capacity, errno, listing_flags, open_flags};
 
 /// The kernel's side of the file system.
 pub(super) struct Adapter<S: BlobStore> {
@@ -165,7 +165,7 @@ impl<S: BlobStore> Filesystem for Adapter<S> {
         let (files, mode, bypasses) = (self.files.clone(), open_mode(flags, request), self.bypasses_pages);
         let operation = async move { files.open(Inode::from_raw(inode.0), mode).await };
         self.runner.run(Self::on_inode("open", inode), operation, move |opened| match opened {
-            Ok(opened) => reply.opened(FileHandle(opened.handle), page_flags(opened.pages, bypasses)),
+            Ok(opened) => reply.opened(FileHandle(opened.handle), open_flags(opened.pages, mode, bypasses)),
             Err(error) => reply.error(errno(&error)),
         });
     }

@@ -4,7 +4,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use fuser::{Errno, FileAttr, FileType, FopenFlags, Generation, INodeNo, ReplyAttr, ReplyEntry, ReplyStatfs};
 
-use crate::filesystem::{Capacity, FileAttributes, FsError, Inode, OpenedDirectory, Pages};
+use crate::filesystem::{Capacity, FileAttributes, FsError, Inode, OpenMode, OpenedDirectory, Pages};
 
 /// How long the kernel believes a committed name and its attributes. Of a file being written it believes nothing.
 const COMMITTED_TTL: Duration = Duration::from_secs(1);
@@ -17,12 +17,16 @@ const STAT_BLOCK_BYTES: u64 = 512;
 /// Unit of `statfs`.
 const STATFS_BLOCK_BYTES: u32 = 4096;
 
-pub(super) fn page_flags(pages: Pages, bypasses: bool) -> FopenFlags {
-    match pages {
+/// `bypasses`: whether the kernel can bypass pages.
+pub(super) fn open_flags(pages: Pages, mode: OpenMode, bypasses: bool) -> FopenFlags {
+    let mut flags = match pages {
         Pages::Kept => FopenFlags::FOPEN_KEEP_CACHE,
         Pages::Bypassed if bypasses => FopenFlags::FOPEN_DIRECT_IO,
         Pages::Renewed | Pages::Bypassed => FopenFlags::empty(),
-    }
+    };
+    // Whoever only reads has nothing to commit: closing need not ask.
+    flags.set(FopenFlags::FOPEN_NOFLUSH, !mode.writes && !mode.truncates);
+    flags
 }
 
 pub(super) fn listing_flags(opened: &OpenedDirectory) -> FopenFlags {
@@ -103,5 +107,30 @@ pub(super) fn answer_capacity(capacity: Result<Capacity, FsError>, reply: ReplyS
             reply.statfs(total, free, free, capacity.keys, 0, STATFS_BLOCK_BYTES, 255, STATFS_BLOCK_BYTES);
         }
         Err(error) => reply.error(errno(&error)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use fuser::FopenFlags;
+
+    use super::open_flags;
+    use crate::filesystem::{OpenMode, Pages};
+
+    #[test]
+    fn only_closing_what_may_have_been_written_is_asked_about() {
+        let (reads, writes) = (OpenMode::default(), OpenMode { writes: true, ..OpenMode::default() });
+        let flags = |mode| open_flags(Pages::Renewed, mode, true);
+        assert_eq!(flags(reads), FopenFlags::FOPEN_NOFLUSH);
+        assert_eq!(flags(writes), FopenFlags::empty());
+        assert_eq!(flags(OpenMode { truncates: true, ..reads }), FopenFlags::empty());
+    }
+
+    #[test]
+    fn pages_are_bypassed_where_the_kernel_can() {
+        let flags = |pages, bypasses| open_flags(pages, OpenMode { writes: true, ..OpenMode::default() }, bypasses);
+        assert_eq!(flags(Pages::Bypassed, true), FopenFlags::FOPEN_DIRECT_IO);
+        assert_eq!(flags(Pages::Bypassed, false), FopenFlags::empty());
+        assert_eq!(flags(Pages::Kept, true), FopenFlags::FOPEN_KEEP_CACHE);
     }
 }

@@ -3,7 +3,7 @@ use std::ffi::OsStr;
 use fuser::{FileHandle, Generation, INodeNo, RenameFlags, ReplyCreate, ReplyEmpty, ReplyEntry};
 
 use super::Adapter;
-use super::answers::{answer_entry, attributes, errno, page_flags, time_to_live};
+use super::answers::{answer_entry, attributes, errno, open_flags, time_to_live};
 use crate::filesystem::{BlobStore, FsError, Inode, OpenMode};
 use crate::fuse::request_runner::Subject;
 
@@ -52,7 +52,8 @@ impl<S: BlobStore> Adapter<S> {
                 &attributes(&created.file),
                 Generation(0),
                 FileHandle(created.opened.handle),
-                page_flags(created.opened.pages, bypasses),
+                // A new file is written, whatever it was opened for.
+                open_flags(created.opened.pages, OpenMode { writes: true, ..mode_of_open }, bypasses),
             ),
             Err(error) => reply.error(errno(&error)),
         });
