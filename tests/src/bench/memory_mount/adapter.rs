@@ -4,20 +4,21 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use fuser::{
     Errno, FileAttr, FileHandle, FileType, Filesystem, FopenFlags, Generation, INodeNo, InitFlags, KernelConfig,
-    LockOwner, OpenFlags, ReplyAttr, ReplyCreate, ReplyData, ReplyDirectory, ReplyDirectoryPlus, ReplyEmpty,
-    ReplyEntry, ReplyOpen, ReplyWrite, Request, WriteFlags,
+    LockOwner, OpenAccMode, OpenFlags, ReplyAttr, ReplyCreate, ReplyData, ReplyDirectory, ReplyDirectoryPlus,
+    ReplyEmpty, ReplyEntry, ReplyOpen, ReplyWrite, Request, WriteFlags,
 };
 use parking_lot::RwLock;
 
 use super::files::{File, Files, ROOT};
 
 /// What a mount of Cairn agrees on with the kernel.
-const CAPABILITIES: [InitFlags; 5] = [
+const CAPABILITIES: [InitFlags; 6] = [
     InitFlags::FUSE_ATOMIC_O_TRUNC,
     InitFlags::FUSE_DO_READDIRPLUS,
     InitFlags::FUSE_READDIRPLUS_AUTO,
     InitFlags::FUSE_PARALLEL_DIROPS,
     InitFlags::FUSE_MAX_PAGES,
+    InitFlags::FUSE_DIRECT_IO_ALLOW_MMAP,
 ];
 const WRITE_LIMIT_BYTES: u32 = 1 << 20;
 const BACKGROUND_REQUESTS: u16 = 128;
@@ -59,17 +60,17 @@ impl Filesystem for Adapter {
         reply.attr(&TIME_TO_LIVE, &found);
     }
 
-    fn create(&self, _: &Request, _: INodeNo, name: &OsStr, _: u32, _: u32, _: i32, reply: ReplyCreate) {
+    fn create(&self, _: &Request, _: INodeNo, name: &OsStr, _: u32, _: u32, flags: i32, reply: ReplyCreate) {
         let number = self.0.write().create(name);
         let made = attributes(number, &self.file(INodeNo(number)));
-        reply.created(&TIME_TO_LIVE, &made, Generation(0), FileHandle(number), FopenFlags::FOPEN_KEEP_CACHE);
+        reply.created(&TIME_TO_LIVE, &made, Generation(0), FileHandle(number), open_flags(OpenFlags(flags)));
     }
 
     fn open(&self, _: &Request, inode: INodeNo, flags: OpenFlags, reply: ReplyOpen) {
         if flags.0 & nix::libc::O_TRUNC != 0 {
             self.file(inode).write().clear();
         }
-        reply.opened(FileHandle(inode.0), FopenFlags::FOPEN_KEEP_CACHE);
+        reply.opened(FileHandle(inode.0), open_flags(flags));
     }
 
     fn read(
@@ -139,6 +140,12 @@ impl Filesystem for Adapter {
         }
         reply.ok();
     }
+}
+
+/// As a mount of Cairn has it: what is only written goes past the kernel's pages.
+fn open_flags(flags: OpenFlags) -> FopenFlags {
+    let only_writes = flags.acc_mode() == OpenAccMode::O_WRONLY;
+    if only_writes { FopenFlags::FOPEN_DIRECT_IO } else { FopenFlags::FOPEN_KEEP_CACHE }
 }
 
 fn directory() -> FileAttr {
