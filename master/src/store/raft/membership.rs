@@ -8,7 +8,7 @@ use openraft::errors::{ClientWriteError, RaftError};
 use openraft::raft::Precondition;
 use openraft::{ChangeMembers, Instant, ServerState};
 use tokio::task::JoinHandle;
-use tokio::time::timeout;
+use tokio::time::{timeout, timeout_at};
 
 use super::super::MemberState;
 use super::super::introduction::Introduction;
@@ -83,25 +83,24 @@ impl Group {
             return if id <= highest { Ok(()) } else { Err(unknown()) };
         }
         let voters: BTreeSet<u64> = membership.voter_ids().collect();
-        self.await_answers(&voters, id, fresh).await;
-        check_removal(&voters, id, &self.answering(fresh))?;
+        self.check_answers(&voters, id, fresh).await?;
         let gone = BTreeSet::from([id]);
         let change =
             if voters.contains(&id) { ChangeMembers::RemoveVoters(gone) } else { ChangeMembers::RemoveNodes(gone) };
         self.change(change, false, &membership).await
     }
 
-    /// Returns once enough masters have answered to do without master `id`, or after `fresh`: a leader that was elected
-    /// just now has heard from nobody yet.
-    async fn await_answers(&self, voters: &BTreeSet<u64>, id: u64, fresh: Duration) {
-        let answered = async {
-            let mut metrics = self.raft.metrics();
-            let may_be_removed = |answering: &BTreeSet<u64>| check_removal(voters, id, answering).is_ok();
-            while may_be_removed(voters) && !may_be_removed(&self.answering(fresh)) && metrics.changed().await.is_ok() {
+    /// Refuses to do without master `id` if too few others answer. A leader that was elected just now has heard from nobody
+    /// yet, so they have until `fresh` is over.
+    async fn check_answers(&self, voters: &BTreeSet<u64>, id: u64, fresh: Duration) -> Result<(), ChangeError> {
+        check_removal(voters, id, voters)?;
+        let (mut metrics, deadline) = (self.raft.metrics(), tokio::time::Instant::now() + fresh);
+        loop {
+            let checked = check_removal(voters, id, &self.answering(fresh));
+            if checked.is_ok() || !matches!(timeout_at(deadline, metrics.changed()).await, Ok(Ok(()))) {
+                return checked;
             }
-        };
-        // In vain is no failure here: who answers is looked at again.
-        timeout(fresh, answered).await.unwrap_or_default();
+        }
     }
 
     /// The masters that have answered within `fresh`.
