@@ -22,6 +22,7 @@ mod subject;
 mod sync_proof;
 mod sync_trace;
 mod system;
+mod table_text;
 mod targets;
 mod verdicts;
 mod work_error;

@@ -1,9 +1,9 @@
 //! The table of targets, each with what bounds it.
 
 use super::figures::{Cost, Figures};
-use super::report::{add, number};
 use super::sync_proof::SyncProofs;
 use super::system::System;
+use super::table_text::{add, number};
 use super::targets::{Target, Verdict};
 
 /// A line for each target: what was found, how many processors were at work meanwhile, and what a mount with nothing behind
