@@ -9,7 +9,7 @@ CARGO_OPTIONS := --release --workspace --locked
 PROGRAMS := $(CARGO_TARGET_DIR)/release
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo test sim verify bench bench-peers bench-kv bench-keys bench-repair bench-scaling fmt fix
+.PHONY: help setup build demo test sim verify bench bench-peers bench-kv bench-keys bench-repair bench-scaling bench-profile fmt fix
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -55,6 +55,9 @@ bench-repair: build ## measure the rebuilding of what three nodes lose, one afte
 
 bench-scaling: build ## measure how all of it changes with nodes, clients, keys and sizes, (needs root)
 	$(PROGRAMS)/cairn-bench scaling $(BENCH)
+
+bench-profile: build ## show where processors spend their time in each row of the benchmark (needs root and perf)
+	$(PROGRAMS)/cairn-bench profile $(BENCH)
 
 fmt: ## format the source
 	cargo fmt --all

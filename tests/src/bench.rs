@@ -17,6 +17,7 @@ mod svg;
 mod tables;
 
 pub use comparison::{Amount, ComparisonOptions, Costs, Figure, Figures, Machine, Report, Row, Unit};
+pub use comparison::{ProfileOptions, ProfileReport, profile};
 pub use comparison::{SubjectError, SyncProof, SyncProofs, System, Verdict, WorkError};
 pub use comparison::{clear_at_end_of_input, compare, work};
 pub use heartbeats::{HeartbeatsError, HeartbeatsFigures, HeartbeatsOptions, HeartbeatsReport};

@@ -46,7 +46,7 @@ impl Figure {
     }
 
     /// Processor seconds for each GiB, or for each thousand files; of nothing, none.
-    fn processor(&self) -> Option<f64> {
+    pub(super) fn processor(&self) -> Option<f64> {
         (self.amount > 0.0).then(|| self.costs.processor_s / self.amount)
     }
 }

@@ -9,6 +9,7 @@ use super::big_file::{BigFile, RandomReads, Sync};
 use super::costs::Meter;
 use super::deadline::Deadline;
 use super::figures::{Figure, count};
+use super::observer::Observer;
 use super::pieces::Pieces;
 use super::row::{Phase, Row, Unit};
 use super::small_files::{Contents, SmallFiles, list, on_threads, stat_storm};
@@ -55,6 +56,7 @@ pub(super) struct Round<'subject> {
     sets: Sets,
     /// How much of the big file was read cold, and can be warm.
     read_cold: u64,
+    observer: Option<&'subject mut dyn Observer>,
 }
 
 /// The sets of files of 4 KiB, by the row that creates each, and the larger ones.
@@ -82,7 +84,12 @@ impl<'subject> Round<'subject> {
             synced: set("synced"),
             synced_threads: set("synced-threads"),
         };
-        Self { subject, number, amount, folder, pieces, sets, read_cold: 0 }
+        Self { subject, number, amount, folder, pieces, sets, read_cold: 0, observer: None }
+    }
+
+    /// With somebody who looks on.
+    pub(super) fn observed_by(self, observer: &'subject mut dyn Observer) -> Self {
+        Self { observer: Some(observer), ..self }
     }
 
     /// Measures the rows in order. `tell` gets each figure at once.
@@ -105,11 +112,18 @@ impl<'subject> Round<'subject> {
     fn measure(&mut self, row: Row) -> Result<Figure, WorkError> {
         nix::unistd::sync();
         let stored_before = if row.unit() == Unit::Stored { self.subject.stored_bytes() } else { 0 };
-        let meter = Meter::start(&self.subject.daemons()?);
+        let daemons = self.subject.daemons()?;
+        if let Some(observer) = &mut self.observer {
+            observer.begin(row, &daemons)?;
+        }
+        let meter = Meter::start(&daemons);
         let start = Instant::now();
         let done = self.work(row)?;
         let took = start.elapsed();
         let costs = meter.stop(row.writes().then(|| self.user_bytes(row, done.amount)));
+        if let Some(observer) = &mut self.observer {
+            observer.end()?;
+        }
         self.check(row, &done.evidence)?;
         let mut figure = Figure::new(row, self.subject.system(), self.number, done.amount, took, costs);
         if row.unit() == Unit::Stored {

@@ -24,7 +24,7 @@ use keys::KeysArguments;
 use kv::KvArguments;
 use many_nodes::{HeartbeatsArguments, LossesArguments, SimulatedNodesArguments};
 use repair::RepairArguments;
-use rounds::{RunArguments, WorkArguments};
+use rounds::{ProfileArguments, RunArguments, WorkArguments};
 use scaling::{ScalingArguments, ScalingClientArguments};
 
 /// Figures of mounts and of the key-value service, beside those of others.
@@ -40,6 +40,8 @@ enum Command {
     Work(WorkArguments),
     /// Rounds on a new dev cluster, on the bare disk and on peers, in turn
     Run(RunArguments),
+    /// Where processors spend their time in rows of one round on a new dev cluster, by `perf`
+    Profile(ProfileArguments),
     /// Wait for the end of the input, then end every system whose data is in a folder of `run` and remove it
     #[command(hide = true)]
     Clear {
@@ -112,6 +114,7 @@ fn main() -> ExitCode {
     let result = match Arguments::parse().command {
         Command::Work(arguments) => arguments.run(),
         Command::Run(arguments) => arguments.run(),
+        Command::Profile(arguments) => arguments.run(),
         Command::Clear { dir } => clear_at_end_of_input(&dir).map_err(BenchError::from),
         Command::MemoryMount { dir } => serve_memory_mount(&dir).map_err(BenchError::from),
         Command::Kv(arguments) => arguments.run(),

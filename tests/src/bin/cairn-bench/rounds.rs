@@ -4,7 +4,7 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use cairn_tests::bench::{Amount, ComparisonOptions, Figure, Row, System, compare, work};
+use cairn_tests::bench::{Amount, ComparisonOptions, Figure, ProfileOptions, Row, System, compare, profile, work};
 use clap::{Args, ValueEnum};
 
 use crate::BenchError;
@@ -53,6 +53,19 @@ enum Peer {
     Moosefs,
 }
 
+#[derive(Debug, Args)]
+pub(crate) struct ProfileArguments {
+    /// What to look into [default: everything]
+    #[arg(long, value_delimiter = ',')]
+    rows: Vec<Row>,
+    /// Much less of everything, to see that it works
+    #[arg(long)]
+    quick: bool,
+    /// Folder for bench-profile.md, bench-profile.json and a flame graph of each row [default: `bench` beside this program]
+    #[arg(long)]
+    output: Option<PathBuf>,
+}
+
 impl From<Peer> for System {
     fn from(peer: Peer) -> Self {
         match peer {
@@ -80,6 +93,14 @@ impl RunArguments {
         };
         let mut show = |figure: &Figure| show_figure(&format!("{} #{}", figure.system, figure.round + 1), figure);
         let report = compare(&options, &mut show)?;
+        Ok(publish(self.output, &report.markdown(), |folder| report.write(folder))?)
+    }
+}
+
+impl ProfileArguments {
+    pub(crate) fn run(self) -> Result<(), BenchError> {
+        let options = ProfileOptions { rows: rows(self.rows), amount: amount(self.quick) };
+        let report = profile(&options, &mut |figure| show_figure("cairn", figure))?;
         Ok(publish(self.output, &report.markdown(), |folder| report.write(folder))?)
     }
 }
