@@ -47,6 +47,11 @@ pub enum DirectKind {
     Append,
 }
 
+impl DirectKind {
+    /// Every kind.
+    pub const ALL: [Self; 3] = [Self::Get, Self::LookUp, Self::Append];
+}
+
 /// What became of a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum DirectOutcome {
@@ -142,6 +147,17 @@ impl DirectRequests {
         wait::until_true(&what, PATIENCE, || self.shared.ended.lock().len() >= enough);
     }
 
+    /// Waits until so many requests of each kind that were sent after this moment are over, whatever has piled up until then.
+    #[track_caller]
+    pub fn wait_ended_of_each(&self, moment: Instant, count: usize) {
+        let what = format!("{count} direct requests of each kind are sent and over");
+        wait::until_true(&what, PATIENCE, || {
+            let ended = self.shared.ended.lock();
+            let of = |kind| ended.iter().filter(|request| request.kind == kind && request.sent_at > moment).count();
+            DirectKind::ALL.into_iter().all(|kind| of(kind) >= count)
+        });
+    }
+
     /// Whether a request of each kind that was sent before this moment is still without an answer, once further ones have
     /// been sent: so that no answer is on its way any more.
     #[track_caller]
@@ -150,7 +166,7 @@ impl DirectRequests {
         wait::until_true("further direct requests are sent", PATIENCE, || self.shared.under_way.lock().sent >= enough);
         let under_way = self.shared.under_way.lock();
         let is_under_way = |kind| under_way.since.values().any(|(of, sent_at)| *of == kind && *sent_at < moment);
-        [DirectKind::Get, DirectKind::LookUp, DirectKind::Append].into_iter().all(is_under_way)
+        DirectKind::ALL.into_iter().all(is_under_way)
     }
 
     /// Sends nothing more, waits until every request is over, and tells what became of them.

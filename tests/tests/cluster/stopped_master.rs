@@ -15,7 +15,7 @@ const FAILOVER_LIMIT: Duration = Duration::from_secs(8);
 const STOP_DEADLINE: Duration = Duration::from_secs(10);
 /// Stops that find the master without some kind of request; each is far shorter than its lease.
 const STOP_ATTEMPTS: usize = 50;
-/// Requests of each kind that must have waited for the stopped master to go on.
+/// Requests of each kind that the master must have refused.
 const LEAST_REFUSED: usize = 20;
 
 #[test]
@@ -41,7 +41,7 @@ fn an_elected_master_that_was_stopped_serves_nothing_stale_when_it_goes_on() {
 
     let goes_on_at = Instant::now();
     process.signal(Signal::SIGCONT);
-    direct.wait_ended(1000);
+    direct.wait_ended_of_each(goes_on_at, LEAST_REFUSED);
     let requests = direct.end(&load);
     files.end();
     let ended = load.end();
@@ -70,7 +70,7 @@ fn stop_at_work(process: Process, direct: &DirectRequests) -> Instant {
 /// because another one is elected.
 #[track_caller]
 fn check_direct(requests: &[DirectRequest], stopped_at: Instant, goes_on_at: Instant) {
-    for kind in [DirectKind::Get, DirectKind::LookUp, DirectKind::Append] {
+    for kind in DirectKind::ALL {
         let of_kind = || requests.iter().filter(move |request| request.kind == kind);
         let served_before = of_kind().filter(|request| request.ended_at < stopped_at && served(request)).count();
         let in_flight =
