@@ -20,6 +20,7 @@ mod error;
 mod found_blob;
 mod inspection;
 mod key_watch;
+mod known_keys;
 mod locality;
 mod lost_targets;
 mod master_ring;
@@ -127,16 +128,26 @@ impl Client {
             let request = request.clone();
             async move { master.look_up(request).await }
         });
-        let Some(answer) = found(answer.await)? else { return Ok(None) };
+        let Some(answer) = found(answer.await)? else {
+            self.connection.known_keys.doubt(key);
+            return Ok(None);
+        };
         self.connection.open_segments.see(answer.applied_index);
-        checked_entry(key.as_str(), answer.entry).map(|(_, entry)| Some(entry))
+        let (_, entry) = checked_entry(key.as_str(), answer.entry)?;
+        self.connection.known_keys.learn(key, answer.applied_index, entry);
+        Ok(Some(entry))
+    }
+
+    /// What `key` points at, if this client knows without asking: a master said so to it, and a [`KeyWatch`] of all keys
+    /// has told of no change since and goes on. Never older than what that watch was told.
+    pub fn known_entry(&self, key: &Key) -> Option<KeyEntry> {
+        self.connection.known_keys.get(key)
     }
 
     /// What `key` points at, with all that reading it takes. While the answer lives, its segments
     /// are reported to the masters as open, so that they are not collected.
     pub async fn look_up(&self, key: &Key) -> Result<Option<FoundBlob>, ClientError> {
-        let target = wire::look_up_request::Target::Key(key.as_str().to_owned());
-        found(self.connection.look_up(target, None).await)
+        found(self.connection.look_up_key(key).await)
     }
 
     /// Keys that match the shell pattern (empty: all), in order.
@@ -167,19 +178,26 @@ impl Client {
             let request = wire::DeleteRequest { request: Some(id), ..request.clone() };
             async move { master.delete(request).await }
         });
-        self.connection.changed(answer.await?.applied_index);
+        let applied_index = self.connection.or_doubted(&[key], answer.await)?.applied_index;
+        self.connection.changed(applied_index);
+        self.connection.known_keys.change(key, applied_index);
         Ok(())
     }
 
     /// Renames a key, atomically replacing `to` unless `no_replace`.
     pub async fn rename(&self, from: &Key, to: &Key, no_replace: bool) -> Result<(), ClientError> {
+        let keys = [from, to];
         let (from, to) = (from.as_str().to_owned(), to.as_str().to_owned());
         let request = wire::RenameRequest { request: None, from, to, no_replace };
         let answer = self.connection.mutate("rename the key", |mut master, id| {
             let request = wire::RenameRequest { request: Some(id), ..request.clone() };
             async move { master.rename(request).await }
         });
-        self.connection.changed(answer.await?.applied_index);
+        let applied_index = self.connection.or_doubted(&keys, answer.await)?.applied_index;
+        self.connection.changed(applied_index);
+        for key in keys {
+            self.connection.known_keys.change(key, applied_index);
+        }
         Ok(())
     }
 
@@ -200,9 +218,8 @@ impl Client {
             let request = wire::SetAttributesRequest { request: Some(id), ..request.clone() };
             async move { master.set_attributes(request).await }
         });
-        let answer = answer.await?;
-        self.connection.changed(answer.applied_index);
-        checked_entry(key.as_str(), answer.entry).map(|(_, entry)| entry)
+        let answer = self.connection.or_doubted(&[key], answer.await)?;
+        self.connection.changed_to(key, answer.applied_index, answer.entry)
     }
 
     /// The cluster as the elected master sees it.

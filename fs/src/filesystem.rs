@@ -24,6 +24,7 @@ mod killed_writer;
 mod listing;
 mod options;
 mod page_ahead;
+mod recent_look_ups;
 mod row_budget;
 mod row_map;
 mod session;

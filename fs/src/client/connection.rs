@@ -2,7 +2,7 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 
 use cairn_codec::{Coder, Layout};
-use cairn_proto::records::KeyEntry;
+use cairn_proto::records::{Key, KeyEntry};
 use cairn_proto::wire;
 use cairn_proto::wire::metadata_client::MetadataClient;
 use lru::LruCache;
@@ -12,6 +12,8 @@ use tonic::transport::Channel;
 use tonic::{Response, Status};
 
 use super::cell_slot::SlotTable;
+use super::found_blob::checked_entry;
+use super::known_keys::KnownKeys;
 use super::masters::{Call, CallError, CallKind, Masters, UnansweredLimits, metadata};
 use super::memory_budget::MemoryBudget;
 use super::nodes::Nodes;
@@ -31,6 +33,7 @@ pub(super) struct Connection {
     pub(super) masters: Arc<Masters>,
     pub(super) open_segments: Arc<OpenSegments>,
     pub(super) own_changes: OwnChanges,
+    pub(super) known_keys: KnownKeys,
     pub(super) sessions: Sessions,
     pub(super) nodes: Arc<Nodes>,
     pub(super) write_budget: MemoryBudget,
@@ -57,6 +60,7 @@ impl Connection {
             masters,
             open_segments,
             own_changes: OwnChanges::default(),
+            known_keys: KnownKeys::new(),
             sessions,
             nodes: Arc::new(Nodes::new(Arc::clone(&options.connector))),
             write_budget: MemoryBudget::new(options.write_memory_bytes),
@@ -77,6 +81,29 @@ impl Connection {
     pub(super) fn changed(&self, applied_index: u64) {
         self.own_changes.add(applied_index);
         self.open_segments.see(applied_index);
+    }
+
+    /// This client has `key` point at `entry` by the command at `applied_index`.
+    pub(super) fn changed_to(
+        &self,
+        key: &Key,
+        applied_index: u64,
+        entry: Option<wire::KeyEntry>,
+    ) -> Result<KeyEntry, ClientError> {
+        self.changed(applied_index);
+        let (_, entry) = checked_entry(key.as_str(), entry)?;
+        self.known_keys.learn(key, applied_index, entry);
+        Ok(entry)
+    }
+
+    /// The answer to a mutation of `keys`. If it failed, they may not be what they were known to be.
+    pub(super) fn or_doubted<T>(&self, keys: &[&Key], answer: Result<T, ClientError>) -> Result<T, ClientError> {
+        if answer.is_err() {
+            for key in keys {
+                self.known_keys.doubt(key);
+            }
+        }
+        answer
     }
 
     pub(super) fn coder(&self, layout: Layout) -> Coder {
@@ -141,12 +168,21 @@ impl Connection {
         }
     }
 
-    /// Looks a blob up. The session exists before the answer, so that its next report names the blob's segments.
-    pub(super) async fn look_up(
-        self: &Arc<Self>,
+    /// Looks up what `key` points at.
+    pub(super) async fn look_up_key(&self, key: &Key) -> Result<FoundBlob, ClientError> {
+        let target = wire::look_up_request::Target::Key(key.as_str().to_owned());
+        let (found, applied_index) = self.or_doubted(&[key], self.look_up(target, None).await)?;
+        self.known_keys.learn(key, applied_index, *found.entry());
+        Ok(found)
+    }
+
+    /// Looks a blob up, and says as of which index. The session exists before the answer, so that its next report names
+    /// the blob's segments.
+    async fn look_up(
+        &self,
         target: wire::look_up_request::Target,
         known: Option<KeyEntry>,
-    ) -> Result<FoundBlob, ClientError> {
+    ) -> Result<(FoundBlob, u64), ClientError> {
         self.sessions.current(self.deadline()).await?;
         let under_way = self.open_segments.start_look_up();
         let request = wire::LookUpRequest {
@@ -159,13 +195,14 @@ impl Connection {
             async move { master.look_up(request).await }
         });
         let answer = answer.await?;
-        self.open_segments.see(answer.applied_index);
-        FoundBlob::from_wire(answer, known, &self.open_segments)
+        let applied_index = answer.applied_index;
+        self.open_segments.see(applied_index);
+        Ok((FoundBlob::from_wire(answer, known, &self.open_segments)?, applied_index))
     }
 
     /// Looks a blob up again, whatever its key points at by now.
-    pub(super) async fn look_up_again(self: &Arc<Self>, found: &FoundBlob) -> Result<FoundBlob, ClientError> {
+    pub(super) async fn look_up_again(&self, found: &FoundBlob) -> Result<FoundBlob, ClientError> {
         let target = wire::look_up_request::Target::Blob(found.blob().id.to_wire());
-        self.look_up(target, Some(*found.entry())).await
+        self.look_up(target, Some(*found.entry())).await.map(|(found, _)| found)
     }
 }

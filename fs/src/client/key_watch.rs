@@ -54,6 +54,8 @@ pub struct KeyWatch {
     position: Option<u64>,
     is_cut_off: bool,
     heard_at: Instant,
+    /// It is of all keys: the client knows what they are as long as it goes on.
+    tells_all: bool,
     /// Told next: changes that came with the beginning.
     queued: Option<WatchEvent>,
     backoff: Backoff,
@@ -70,6 +72,7 @@ impl Client {
             position: None,
             is_cut_off: false,
             heard_at: Instant::now(),
+            tells_all: pattern.is_empty(),
             queued: None,
             backoff: Backoff::new(),
         }
@@ -90,16 +93,27 @@ impl KeyWatch {
         if let Some(event) = self.queued.take() {
             return Ok(event);
         }
-        if self.is_cut_off || !self.has_begun {
-            return self.hear().await;
+        let heard = if self.is_cut_off || !self.has_begun {
+            self.hear().await
+        } else {
+            timeout_at(self.heard_at + SILENCE_LIMIT, self.hear()).await.unwrap_or_else(|_| {
+                self.is_cut_off = true;
+                self.messages = None;
+                Ok(WatchEvent::CutOff)
+            })
+        };
+        if !matches!(heard, Ok(WatchEvent::Begun { .. } | WatchEvent::HistoryLost { .. } | WatchEvent::Changes { .. }))
+        {
+            self.lose_track();
         }
-        let silent_at = self.heard_at + SILENCE_LIMIT;
-        if let Ok(event) = timeout_at(silent_at, self.hear()).await {
-            return event;
+        heard
+    }
+
+    /// From now on changes may be made that are told late, or not at all.
+    fn lose_track(&self) {
+        if self.tells_all {
+            self.connection.known_keys.lose_track();
         }
-        self.is_cut_off = true;
-        self.messages = None;
-        Ok(WatchEvent::CutOff)
     }
 
     async fn hear(&mut self) -> Result<WatchEvent, ClientError> {
@@ -126,6 +140,7 @@ impl KeyWatch {
             WireRefusal::Refused(Refusal::HistoryLost { lost }) => {
                 tracing::info!(lost, position = self.position, "changes of keys were missed");
                 self.position = None;
+                self.lose_track();
             }
             WireRefusal::Refused(refusal @ (Refusal::NotElected { .. } | Refusal::NotReady { .. })) => {
                 tracing::debug!(%refusal, "the watch goes on elsewhere");
@@ -152,9 +167,16 @@ impl KeyWatch {
         self.is_cut_off = false;
         self.backoff = Backoff::new();
         if self.position.replace(applied_index).is_some() {
+            if self.tells_all {
+                self.connection.known_keys.tell(&changes);
+            }
             return Ok(WatchEvent::Changes { changes, applied_index });
         }
         let begun_at = changes.first().map_or(applied_index, |first| first.index - 1);
+        if self.tells_all {
+            self.connection.known_keys.begin(begun_at);
+            self.connection.known_keys.tell(&changes);
+        }
         if !changes.is_empty() {
             self.queued = Some(WatchEvent::Changes { changes, applied_index });
         }
@@ -163,6 +185,12 @@ impl KeyWatch {
         } else {
             Ok(WatchEvent::Begun { applied_index: begun_at })
         }
+    }
+}
+
+impl Drop for KeyWatch {
+    fn drop(&mut self) {
+        self.lose_track();
     }
 }
 

@@ -14,7 +14,6 @@ use parking_lot::Mutex;
 use tokio::time::Instant;
 
 use super::connection::Connection;
-use super::found_blob::checked_entry;
 use super::masters::{Call, CallError, CallKind};
 use super::opened_ahead::OpenedWrite;
 use super::relaying::planned;
@@ -215,6 +214,12 @@ impl Connection {
     }
 
     pub(super) async fn commit(&self, commit: BlobCommit) -> Result<KeyEntry, ClientError> {
+        let key = commit.key.clone();
+        let answer = self.or_doubted(&[&key], self.carry_out(commit).await)?;
+        self.changed_to(&key, answer.applied_index, answer.entry)
+    }
+
+    async fn carry_out(&self, commit: BlobCommit) -> Result<wire::CommitBlobResponse, ClientError> {
         let sealed = commit.sealed.as_ref().map(|segment| segment.transaction);
         let Some(transaction) = sealed else {
             let request = commit_request(&commit);
@@ -222,7 +227,7 @@ impl Connection {
                 let request = wire::CommitBlobRequest { request: Some(id), ..request.clone() };
                 async move { master.commit_blob(request).await }
             });
-            return self.committed(&commit.key, answer.await?);
+            return answer.await;
         };
         let session = self.sessions.of(transaction).await?;
         match self.commit_in(&session, &commit).await {
@@ -237,7 +242,7 @@ impl Connection {
             }
             Ok(answer) => {
                 session.remove(transaction);
-                self.committed(&commit.key, answer)
+                Ok(answer)
             }
         }
     }
@@ -256,11 +261,6 @@ impl Connection {
             session.lose();
         }
         answer.map_err(|error| error.into_client_error(WHAT))
-    }
-
-    fn committed(&self, key: &Key, answer: wire::CommitBlobResponse) -> Result<KeyEntry, ClientError> {
-        self.changed(answer.applied_index);
-        checked_entry(key.as_str(), answer.entry).map(|(_, entry)| entry)
     }
 
     /// Gives a transaction up. Untold, it ends with its session.

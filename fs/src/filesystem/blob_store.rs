@@ -40,6 +40,9 @@ pub trait BlobStore: Send + Sync + 'static {
     /// A watch of all keys.
     type Watch: StoreWatch;
 
+    /// What `key` points at, if that is known without asking: it was said to this store, and a watch of it has told of no
+    /// change since and goes on.
+    fn known_entry(&self, key: &Key) -> Option<KeyEntry>;
     /// What `key` points at now.
     fn entry(&self, key: &Key) -> impl Future<Output = Result<Option<KeyEntry>, ClientError>> + Send;
     /// A snapshot of what `key` points at; its bytes stay readable while the answer lives.

@@ -24,6 +24,10 @@ impl BlobStore for Client {
     type Blob = ClientBlob;
     type Watch = KeyWatch;
 
+    fn known_entry(&self, key: &Key) -> Option<KeyEntry> {
+        Client::known_entry(self, key)
+    }
+
     async fn entry(&self, key: &Key) -> Result<Option<KeyEntry>, ClientError> {
         Client::entry(self, key).await
     }

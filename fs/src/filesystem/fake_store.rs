@@ -48,6 +48,8 @@ struct State {
     open_segments: usize,
     write_once: bool,
     watches: FakeWatches,
+    known: BTreeMap<Key, KeyEntry>,
+    knows_opened: bool,
 }
 
 /// A committed blob.
@@ -86,6 +88,8 @@ impl FakeStore {
             open_segments: 0,
             write_once: false,
             watches: FakeWatches::default(),
+            known: BTreeMap::new(),
+            knows_opened: false,
         })))
     }
 
@@ -107,6 +111,21 @@ impl FakeStore {
     /// The command at `index` was made through this store.
     pub(crate) fn own_change(&self, index: u64) {
         self.0.lock().watches.own_changes.push(index);
+    }
+
+    /// What `key` points at now is known from now on without asking, or not any more.
+    pub(crate) fn know(&self, key: &str, is_known: bool) {
+        let (mut state, key) = (self.0.lock(), key_of(key));
+        state.known.remove(&key);
+        if is_known {
+            let (entry, _) = state.keys[&key];
+            state.known.insert(key, entry);
+        }
+    }
+
+    /// What is opened is known from then on without asking.
+    pub(crate) fn know_what_is_opened(&self) {
+        self.0.lock().knows_opened = true;
     }
 
     /// The next such call fails.
@@ -245,6 +264,10 @@ impl BlobStore for FakeStore {
     type Blob = FakeBlob;
     type Watch = FakeWatch;
 
+    fn known_entry(&self, key: &Key) -> Option<KeyEntry> {
+        self.0.lock().known.get(key).copied()
+    }
+
     async fn entry(&self, key: &Key) -> Result<Option<KeyEntry>, ClientError> {
         self.call(Call::Entry)?;
         Ok(self.0.lock().keys.get(key).map(|(entry, _)| *entry))
@@ -252,7 +275,11 @@ impl BlobStore for FakeStore {
 
     async fn open(&self, key: &Key) -> Result<Option<FakeBlob>, ClientError> {
         self.call(Call::Open)?;
-        let found = self.0.lock().keys.get(key).cloned();
+        let mut state = self.0.lock();
+        let found = state.keys.get(key).cloned();
+        if let Some((entry, _)) = found.as_ref().filter(|_| state.knows_opened) {
+            state.known.insert(key.clone(), *entry);
+        }
         Ok(found.map(|(entry, stored)| FakeBlob { store: self.clone(), entry, stored }))
     }
 

@@ -11,10 +11,10 @@ mod opening;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use cairn_proto::records::{Attributes, Key};
+use cairn_proto::records::{Attributes, Key, KeyEntry};
 use parking_lot::Mutex;
 use tokio::sync::Mutex as AsyncMutex;
-use tokio::task::JoinHandle;
+use tokio_util::task::AbortOnDropHandle;
 
 use crate::client::ClientError;
 
@@ -24,6 +24,7 @@ use super::handle_table::HandleTable;
 use super::inode_table::InodeTable;
 use super::kernel_cache::{KernelCache, NameCache};
 use super::options::FileSystemOptions;
+use super::recent_look_ups::RecentLookUps;
 use super::row_budget::RowBudget;
 use super::session_table::SessionTable;
 use super::{FsError, Inode};
@@ -49,7 +50,9 @@ pub struct FileSystem<S: BlobStore> {
     directory: Mutex<Attributes>,
     lost_files: Mutex<Vec<LostFile>>,
     kernel: Arc<KernelCache>,
-    relief: JoinHandle<()>,
+    recent: Arc<RecentLookUps<S::Blob>>,
+    _relief: AbortOnDropHandle<()>,
+    _letting_go: AbortOnDropHandle<()>,
 }
 
 impl<S: BlobStore> FileSystem<S> {
@@ -58,6 +61,7 @@ impl<S: BlobStore> FileSystem<S> {
         let kernel = Arc::new(KernelCache::new(options.inode_limit));
         let sessions = Arc::new(SessionTable::new(Arc::clone(&kernel)));
         let budget = Arc::new(RowBudget::new(options.row_memory_bytes));
+        let recent = Arc::new(RecentLookUps::new());
         let directory =
             Attributes { mode: options.directory_mode, uid: options.uid, gid: options.gid, ..Attributes::default() };
         Self {
@@ -65,7 +69,9 @@ impl<S: BlobStore> FileSystem<S> {
             inodes: InodeTable::new(options.inode_limit),
             options,
             handles: HandleTable::new(),
-            relief: tokio::spawn(sessions.clone().relieve(budget.clone())),
+            _relief: AbortOnDropHandle::new(tokio::spawn(sessions.clone().relieve(budget.clone()))),
+            _letting_go: AbortOnDropHandle::new(tokio::spawn(recent.clone().let_go())),
+            recent,
             sessions,
             budget,
             capacity: AsyncMutex::new(None),
@@ -112,6 +118,14 @@ impl<S: BlobStore> FileSystem<S> {
         self.inodes.count()
     }
 
+    /// What `key` points at, as far as is known; else the store is asked.
+    async fn entry(&self, key: &Key) -> Result<Option<KeyEntry>, ClientError> {
+        match self.store.known_entry(key) {
+            Some(known) => Ok(Some(known)),
+            None => self.store.entry(key).await,
+        }
+    }
+
     fn forget_name(&self, key: &Key) {
         if let (Some(cache), Some(name)) = (self.kernel.kernel(), super::file_name::name_of(key)) {
             cache.forget_name(&name);
@@ -123,12 +137,6 @@ impl<S: BlobStore> FileSystem<S> {
         if let Some(key) = self.inodes.surplus() {
             self.forget_name(&key);
         }
-    }
-}
-
-impl<S: BlobStore> Drop for FileSystem<S> {
-    fn drop(&mut self) {
-        self.relief.abort();
     }
 }
 

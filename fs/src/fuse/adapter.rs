@@ -68,8 +68,8 @@ impl<S: BlobStore> Filesystem for Adapter<S> {
         self.ended.send_replace(true);
     }
 
-    fn lookup(&self, _request: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEntry) {
-        self.look_up(parent, name, reply);
+    fn lookup(&self, request: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEntry) {
+        self.look_up(request.pid(), parent, name, reply);
     }
 
     fn forget(&self, _request: &Request, inode: INodeNo, lookups: u64) {

@@ -10,6 +10,8 @@ use cairn_tests::{COMMAND_DEADLINE, ClusterOptions, DevCluster, KeyWatcher, Mach
 /// From a change until another mount shows it: generous, and far below the ten minutes for which a name is believed.
 const TOLD_DEADLINE: Duration = Duration::from_mins(1);
 const CHANGES_WHILE_MASTERS_CHANGE: usize = 30;
+/// Times that a file is written, by one mount and the other in turn.
+const TURNS: usize = 40;
 
 fn put(cluster: &DevCluster, key: &str, contents: &str) {
     let file = cluster.folder("source").join("file");
@@ -143,6 +145,33 @@ fn s50_a_mount_is_told_what_is_changed_elsewhere() {
     wait::until_true("the new mode is seen", TOLD_DEADLINE, || {
         std::os::unix::fs::PermissionsExt::mode(&fs::metadata(path("touched")).unwrap().permissions()) & 0o777 == 0o600
     });
+}
+
+#[test]
+fn s50_what_a_mount_knows_of_a_file_never_outlives_what_another_did_to_it() {
+    if !fuse::is_usable() {
+        return;
+    }
+    let _machine = Machine::shared();
+    let cluster = DevCluster::start(ClusterOptions::small());
+    let mounts = [cluster.mount("one"), cluster.mount("two")];
+    mounts.iter().for_each(wait_followed);
+    let path = |mount: usize| mounts[mount].path().join("file");
+    // Read so often that look-up and opening become one request.
+    for turn in 0..TURNS {
+        let (writer, reader) = (turn % 2, 1 - turn % 2);
+        let text = "x".repeat(1 + turn);
+        fs::write(path(writer), &text).unwrap();
+        assert_eq!(contents(&mounts[reader], "file").as_ref(), Some(&text), "what was closed is what is opened");
+        assert_eq!(contents(&mounts[writer], "file").as_ref(), Some(&text));
+        wait::until_true("the new length is told", TOLD_DEADLINE, || size(&path(reader)) == Some(text.len() as u64));
+        if turn % 4 == 3 {
+            fs::remove_file(path(reader)).unwrap();
+            assert_eq!(contents(&mounts[writer], "file"), None, "it is gone");
+            assert_eq!(size(&path(writer)), None);
+            assert_eq!(size(&path(reader)), None);
+        }
+    }
 }
 
 /// Names as `ls -l` shows them, which asks for the attributes of each.

@@ -151,3 +151,28 @@ async fn a_client_knows_its_own_changes_again() {
     let foreign = cluster.master.state.lock().index;
     assert!(!client.made_change(foreign));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn while_a_watch_of_all_keys_goes_on_what_was_said_of_a_key_is_known() {
+    let cluster = FakeCluster::start(small_layout()).await;
+    let begun = cluster.master.state.lock().index;
+    tell(&cluster.master, vec![message(begun, vec![])], ToldEnd::Silence);
+    let client = cluster.client().await;
+    put(&client, "before", &bytes(100)).await.unwrap();
+    let mut watch = client.watch("");
+    assert_eq!(watch.next().await, Ok(WatchEvent::Begun { applied_index: begun }));
+    assert_eq!(client.known_entry(&key("before")), None);
+    let before = client.entry(&key("before")).await.unwrap();
+    assert_eq!(client.known_entry(&key("before")), before);
+    put(&client, "key", &bytes(100)).await.unwrap();
+    let known = client.known_entry(&key("key"));
+    assert_eq!(known.map(|entry| entry.size_bytes), Some(100));
+    assert_eq!(client.entry(&key("key")).await.unwrap(), known);
+    client.delete(&key("key"), Precondition::None).await.unwrap();
+    assert_eq!(client.known_entry(&key("key")), None);
+    put(&client, "key", &bytes(200)).await.unwrap();
+    let found = client.look_up(&key("key")).await.unwrap().unwrap();
+    assert_eq!(client.known_entry(&key("key")), Some(*found.entry()));
+    drop(watch);
+    assert_eq!(client.known_entry(&key("before")), None);
+}

@@ -25,7 +25,7 @@ impl<S: BlobStore> FileSystem<S> {
         match self.inodes.get(inode).ok_or(FsError::LookAgain)? {
             Node::Session(session) => Ok(session.file_attributes()),
             Node::Committed { key, entry } => {
-                let current = self.store.entry(&key).await?.filter(|current| current.blob == entry.blob);
+                let current = self.entry(&key).await?.filter(|current| current.blob == entry.blob);
                 if let Some(current) = current {
                     self.inodes.update(inode, current);
                 }

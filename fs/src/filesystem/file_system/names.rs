@@ -9,7 +9,7 @@ use cairn_proto::records::{Key, KeyEntry};
 use super::FileSystem;
 use crate::client::{ClientError, Precondition};
 use crate::filesystem::attributes::FileAttributes;
-use crate::filesystem::blob_store::BlobStore;
+use crate::filesystem::blob_store::{BlobStore, OpenBlob};
 use crate::filesystem::directory_reader::DirectoryReader;
 use crate::filesystem::file_name::{escaped_key, key_of};
 use crate::filesystem::handle_table::Handle;
@@ -30,14 +30,15 @@ pub struct OpenedDirectory {
 }
 
 impl<S: BlobStore> FileSystem<S> {
-    /// The file under `name`. Counts as known to the caller until [`FileSystem::forget`].
-    pub async fn look_up(&self, name: &OsStr) -> Result<FileAttributes, FsError> {
+    /// The file under `name`, for `caller` (a thread id, or 0). Counts as known to the kernel until
+    /// [`FileSystem::forget`].
+    pub async fn look_up(&self, name: &OsStr, caller: u32) -> Result<FileAttributes, FsError> {
         let name = key_of(name)?;
         let stamp = self.kernel.stamp();
         if let Some(session) = self.sessions.bound(&name) {
             return Ok(self.inodes.count_session(&session));
         }
-        let found = self.find(&name).await?;
+        let (found, blob) = self.find(&name).await?;
         // One may have been opened while the store was asked.
         if let Some(session) = self.sessions.bound(&name) {
             return Ok(self.inodes.count_session(&session));
@@ -47,6 +48,7 @@ impl<S: BlobStore> FileSystem<S> {
             Some(Node::Committed { key, entry }) => {
                 let file = self.inodes.count_committed(&key, entry)?;
                 self.limit_inodes();
+                self.recent.add(caller, file.inode, blob.map(Arc::new), tokio::time::Instant::now());
                 // Decided once it is counted: who stops following then finds it in the table.
                 Ok(FileAttributes { is_followed: self.kernel.is_told_since(stamp), ..file })
             }
@@ -215,17 +217,23 @@ impl<S: BlobStore> FileSystem<S> {
         Ok(if is_shown { key } else { name })
     }
 
-    /// What `name` stands for in the store: the key of that text, else the key that is shown under it.
-    async fn find(&self, name: &Key) -> Result<Option<Node<S>>, FsError> {
+    /// What `name` stands for in the store: the key of that text, else the key that is shown under it. With its blob, if it
+    /// is likely to be opened next and the store was asked for it.
+    async fn find(&self, name: &Key) -> Result<(Option<Node<S>>, Option<S::Blob>), FsError> {
         let committed = |key: &Key, entry: KeyEntry| Node::Committed { key: key.clone(), entry };
-        if let Some(entry) = self.store.entry(name).await? {
-            return Ok(Some(committed(name, entry)));
+        let is_asked = self.kernel.is_followed() && self.store.known_entry(name).is_none();
+        if is_asked && self.recent.expects_opening() {
+            if let Some(blob) = self.store.open(name).await? {
+                return Ok((Some(committed(name, blob.entry())), Some(blob)));
+            }
+        } else if let Some(entry) = self.entry(name).await? {
+            return Ok((Some(committed(name, entry)), None));
         }
-        let Some(key) = escaped_key(name) else { return Ok(None) };
+        let Some(key) = escaped_key(name) else { return Ok((None, None)) };
         if let Some(session) = self.sessions.bound(&key) {
-            return Ok(Some(Node::Session(session)));
+            return Ok((Some(Node::Session(session)), None));
         }
-        Ok(self.store.entry(&key).await?.map(|entry| committed(&key, entry)))
+        Ok((self.entry(&key).await?.map(|entry| committed(&key, entry)), None))
     }
 }
 

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use cairn_codec::Layout;
 use cairn_proto::records::{Attributes, Key};
+use tokio::time::Instant;
 
 use super::{FileSystem, look_again};
 use crate::client::Precondition;
@@ -88,7 +89,7 @@ impl<S: BlobStore> FileSystem<S> {
             Node::Session(session) => (session.key(), self.read_session(session, mode.caller).await),
             Node::Committed { key, .. } if writes => (key, Err(FsError::LookAgain)),
             Node::Committed { key, .. } => {
-                let opened = self.open_committed(inode, &key).await;
+                let opened = self.open_committed(inode, &key, mode.caller).await;
                 (key, opened)
             }
         };
@@ -134,12 +135,18 @@ impl<S: BlobStore> FileSystem<S> {
         Ok(created.file)
     }
 
-    async fn open_committed(&self, inode: Inode, key: &Key) -> Result<Opened, FsError> {
-        let blob = self.store.open(key).await?.ok_or(FsError::LookAgain)?;
+    async fn open_committed(&self, inode: Inode, key: &Key, caller: u32) -> Result<Opened, FsError> {
+        // What came with the look-up is as new as that was, unless another blob was told of since.
+        let known = self.store.known_entry(key).map(|entry| entry.blob);
+        let found = self.recent.open(caller, inode, Instant::now()).filter(|blob| Some(blob.entry().blob) == known);
+        let blob = match found {
+            Some(blob) => blob,
+            None => Arc::new(self.store.open(key).await?.ok_or(FsError::LookAgain)?),
+        };
         if Inode::of_serial(blob.entry().serial)? != inode {
             return Err(FsError::LookAgain);
         }
-        Ok(Opened { handle: self.handles.add(Handle::Blob(Arc::new(blob))), pages: Pages::Kept })
+        Ok(Opened { handle: self.handles.add(Handle::Blob(blob)), pages: Pages::Kept })
     }
 
     async fn read_session(&self, session: Arc<Session<S>>, caller: u32) -> Result<Opened, FsError> {

@@ -7,7 +7,7 @@ use cairn_codec::Layout;
 use futures_util::future::BoxFuture;
 use parking_lot::Mutex;
 
-use super::kernel::{CELL_BYTES, Kernel, ROW, WRITE, pattern};
+use super::kernel::{CALLER, CELL_BYTES, Kernel, ROW, WRITE, pattern};
 use crate::filesystem::fake_store::{Call, FakeStore};
 use crate::filesystem::{FileSystemOptions, Forgotten, NameCache};
 
@@ -103,7 +103,7 @@ async fn above_the_limit_the_oldest_inodes_are_to_be_forgotten() {
     kernel.files.set_name_cache(forgotten.clone());
     for name in ["a", "b", "c", "d"] {
         kernel.store.put(name, b"");
-        kernel.files.look_up(std::ffi::OsStr::new(name)).await.unwrap();
+        kernel.files.look_up(std::ffi::OsStr::new(name), CALLER).await.unwrap();
     }
     assert_eq!(*forgotten.0.lock(), ["a", "b"]);
 }

@@ -4,7 +4,7 @@ use std::ffi::OsStr;
 
 use nix::errno::Errno;
 
-use super::kernel::{Kernel, TRUNCATE, WRITE};
+use super::kernel::{CALLER, Kernel, TRUNCATE, WRITE};
 use crate::filesystem::{AttributeChange, DirectoryEntry, FsError, Inode};
 
 #[tokio::test]
@@ -157,8 +157,8 @@ async fn s41_capacity_is_logical_and_a_second_old_at_most() {
 async fn inodes_are_forgotten_with_their_last_lookup() {
     let kernel = Kernel::new();
     kernel.store.put("f", b"x");
-    let file = kernel.files.look_up(OsStr::new("f")).await.unwrap();
-    kernel.files.look_up(OsStr::new("f")).await.unwrap();
+    let file = kernel.files.look_up(OsStr::new("f"), CALLER).await.unwrap();
+    kernel.files.look_up(OsStr::new("f"), CALLER).await.unwrap();
     kernel.files.forget(file.inode, 1);
     assert_eq!(kernel.files.inode_count(), 1);
     assert_eq!(kernel.files.attributes(file.inode).await.unwrap().size_bytes, 1);

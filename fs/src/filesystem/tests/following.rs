@@ -11,9 +11,10 @@ use tokio::sync::mpsc::{Receiver, Sender, channel};
 use tokio::time::timeout;
 use tokio_util::task::AbortOnDropHandle;
 
-use super::kernel::{Kernel, WRITE};
+use super::kernel::{CALLER, Kernel, READ, WRITE};
 use crate::client::{ClientError, WatchEvent};
-use crate::filesystem::{BlobStore, Forgotten, Inode, NameCache, OpenedDirectory};
+use crate::filesystem::fake_store::Call;
+use crate::filesystem::{BlobStore, Forgotten, FsError, Inode, NameCache, OpenedDirectory};
 
 /// Of a file that no test has.
 const MARKER_SERIAL: u64 = 1 << 40;
@@ -108,7 +109,7 @@ impl Followed {
     }
 
     async fn is_believed_for_long(&self, name: &str) -> bool {
-        self.kernel.files.look_up(OsStr::new(name)).await.unwrap().is_followed
+        self.kernel.files.look_up(OsStr::new(name), CALLER).await.unwrap().is_followed
     }
 }
 
@@ -129,7 +130,7 @@ async fn s50_names_are_believed_for_long_only_while_changes_are_told() {
     here.settle().await;
     assert!(here.is_believed_for_long("f").await);
     let inode = here.kernel.stat("f").await.unwrap().inode;
-    here.kernel.files.look_up(OsStr::new("f")).await.unwrap();
+    here.kernel.files.look_up(OsStr::new("f"), CALLER).await.unwrap();
     assert!(here.kernel.files.attributes(inode).await.unwrap().is_followed);
     here.tell(WatchEvent::CutOff);
     // The next message ends it, and comes after all names are forgotten.
@@ -143,7 +144,7 @@ async fn s50_names_are_believed_for_long_only_while_changes_are_told() {
 async fn s50_a_changed_name_is_forgotten_with_the_attributes_of_its_file() {
     let mut here = Followed::new().await;
     let (entry, other) = (here.entry("f").await, here.entry("g").await);
-    let inode = here.kernel.files.look_up(OsStr::new("f")).await.unwrap().inode;
+    let inode = here.kernel.files.look_up(OsStr::new("f"), CALLER).await.unwrap().inode;
     here.change("f", KeyEvent::Replaced(entry));
     assert_eq!(here.settle().await, [name("f"), Forgotten::Attributes(inode)]);
     here.change("g", KeyEvent::Removed);
@@ -244,7 +245,7 @@ async fn s50_when_changes_were_missed_every_name_is_forgotten() {
     let mut here = Followed::new().await;
     for file in ["a", "b"] {
         here.entry(file).await;
-        here.kernel.files.look_up(OsStr::new(file)).await.unwrap();
+        here.kernel.files.look_up(OsStr::new(file), CALLER).await.unwrap();
     }
     here.ls_l().await;
     assert!(here.ls_l().await.keeps);
@@ -267,4 +268,70 @@ async fn s50_a_watch_that_is_refused_is_tried_again_and_meanwhile_nothing_is_bel
     assert!(!here.is_believed_for_long("f").await);
     here.settle().await;
     assert!(here.is_believed_for_long("f").await);
+}
+
+/// Reads `name` as a thread does that knows nothing of it yet; says how often the store was asked.
+async fn requests_of_reading(here: &Followed, name: &str) -> (usize, usize) {
+    let asked = || (here.kernel.store.calls(Call::Entry), here.kernel.store.calls(Call::Open));
+    let before = asked();
+    here.kernel.cat(name).await.unwrap();
+    let after = asked();
+    (after.0 - before.0, after.1 - before.1)
+}
+
+#[tokio::test]
+async fn what_is_known_of_a_name_is_not_asked_for() {
+    let here = Followed::new().await;
+    let entry = here.entry("f").await;
+    here.kernel.store.know("f", true);
+    let asked = here.kernel.store.calls(Call::Entry);
+    let file = here.kernel.stat("f").await.unwrap();
+    assert_eq!((file.inode, file.is_followed), (Inode::of_serial(entry.serial).unwrap(), true));
+    let kept = here.kernel.files.look_up(OsStr::new("f"), CALLER).await.unwrap();
+    assert!(here.kernel.files.attributes(kept.inode).await.unwrap().is_followed);
+    assert_eq!(here.kernel.store.calls(Call::Entry), asked);
+    here.kernel.store.know("f", false);
+    here.kernel.stat("f").await.unwrap();
+    assert_eq!(here.kernel.store.calls(Call::Entry), asked + 1);
+}
+
+#[tokio::test]
+async fn where_openings_follow_look_ups_one_request_serves_both() {
+    let here = Followed::new().await;
+    for file in 0..10 {
+        here.entry(&file.to_string()).await;
+    }
+    for file in 0..4 {
+        assert_eq!(requests_of_reading(&here, &file.to_string()).await, (1, 1));
+    }
+    here.kernel.store.know_what_is_opened();
+    for file in 4..9 {
+        assert_eq!(requests_of_reading(&here, &file.to_string()).await, (0, 1));
+    }
+    assert_eq!(requests_of_reading(&here, "8").await, (0, 1), "an opening of its own is asked for");
+    here.tell(WatchEvent::CutOff);
+    while here.kernel.files.look_up(OsStr::new("8"), CALLER).await.unwrap().is_followed {
+        tokio::task::yield_now().await;
+    }
+    here.kernel.store.know("8", false);
+    assert_eq!(requests_of_reading(&here, "8").await, (1, 1));
+}
+
+#[tokio::test]
+async fn s50_a_blob_that_came_with_a_look_up_is_not_opened_once_another_is_told_of() {
+    let here = Followed::new().await;
+    here.kernel.store.know_what_is_opened();
+    for file in ["a", "b", "c", "d", "f"] {
+        here.entry(file).await;
+        here.kernel.store.know(file, false);
+    }
+    for file in ["a", "b", "c", "d"] {
+        here.kernel.cat(file).await.unwrap();
+        here.kernel.store.know(file, false);
+    }
+    let found = here.kernel.files.look_up(OsStr::new("f"), CALLER).await.unwrap();
+    here.kernel.store.put("f", b"theirs");
+    here.kernel.store.know("f", false);
+    assert_eq!(here.kernel.files.open(found.inode, READ).await, Err(FsError::LookAgain));
+    assert_eq!(here.kernel.cat("f").await.unwrap(), b"theirs");
 }

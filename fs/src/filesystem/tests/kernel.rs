@@ -14,8 +14,16 @@ pub(super) const ROW: usize = 2 * CELL;
 const CELL: usize = 4096;
 pub(super) const CELL_BYTES: u32 = 4096;
 
-pub(super) const READ: OpenMode =
-    OpenMode { writes: false, only_writes: false, appends: false, truncates: false, is_exclusive: false, caller: 1 };
+/// The thread of a program.
+pub(super) const CALLER: u32 = 1;
+pub(super) const READ: OpenMode = OpenMode {
+    writes: false,
+    only_writes: false,
+    appends: false,
+    truncates: false,
+    is_exclusive: false,
+    caller: CALLER,
+};
 pub(super) const WRITE: OpenMode = OpenMode { writes: true, ..READ };
 pub(super) const APPEND: OpenMode = OpenMode { appends: true, ..WRITE };
 pub(super) const TRUNCATE: OpenMode = OpenMode { truncates: true, ..WRITE };
@@ -52,7 +60,7 @@ impl Kernel {
     }
 
     async fn open_once(&self, name: &str, mode: OpenMode) -> Result<u64, FsError> {
-        match self.files.look_up(OsStr::new(name)).await {
+        match self.files.look_up(OsStr::new(name), CALLER).await {
             Ok(_) if mode.is_exclusive => Err(FsError::Exists),
             Ok(file) => {
                 let opened = self.files.open(file.inode, mode).await;
@@ -88,7 +96,7 @@ impl Kernel {
     }
 
     pub(super) async fn stat(&self, name: &str) -> Result<FileAttributes, FsError> {
-        let file = self.files.look_up(OsStr::new(name)).await?;
+        let file = self.files.look_up(OsStr::new(name), CALLER).await?;
         self.files.forget(file.inode, 1);
         Ok(file)
     }
@@ -102,7 +110,7 @@ impl Kernel {
     }
 
     async fn change_once(&self, name: &str, change: AttributeChange) -> Result<FileAttributes, FsError> {
-        let file = self.files.look_up(OsStr::new(name)).await?;
+        let file = self.files.look_up(OsStr::new(name), CALLER).await?;
         let changed = self.files.change(file.inode, change).await;
         self.files.forget(file.inode, 1);
         changed
@@ -139,7 +147,7 @@ impl Kernel {
 
     /// `getfattr -n attribute name`.
     pub(super) async fn attribute(&self, name: &str, attribute: &str) -> Result<String, FsError> {
-        let file = self.files.look_up(OsStr::new(name)).await?;
+        let file = self.files.look_up(OsStr::new(name), CALLER).await?;
         let value = self.files.extended_attribute(file.inode, attribute).await;
         self.files.forget(file.inode, 1);
         value

@@ -2,7 +2,7 @@
 
 use nix::errno::Errno;
 
-use super::kernel::{APPEND, EXCLUSIVE, Kernel, READ, ROW, TRUNCATE, WRITE, pattern};
+use super::kernel::{APPEND, CALLER, EXCLUSIVE, Kernel, READ, ROW, TRUNCATE, WRITE, pattern};
 use crate::filesystem::FsError;
 
 #[tokio::test]
@@ -88,7 +88,7 @@ async fn s09_an_open_file_keeps_its_bytes() {
 async fn a_name_that_leads_elsewhere_by_now_is_looked_up_again() {
     let here = Kernel::new();
     here.store.put("f", b"old");
-    let known = here.files.look_up(std::ffi::OsStr::new("f")).await.unwrap();
+    let known = here.files.look_up(std::ffi::OsStr::new("f"), CALLER).await.unwrap();
     here.store.put("f", b"newer");
     assert_eq!(here.files.open(known.inode, READ).await, Err(FsError::LookAgain));
     assert_eq!(here.cat("f").await.unwrap(), b"newer");

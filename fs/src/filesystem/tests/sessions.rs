@@ -5,7 +5,7 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use nix::errno::Errno;
 
-use super::kernel::{APPEND, EXCLUSIVE, Kernel, READ, ROW, TRUNCATE, WRITE, pattern};
+use super::kernel::{APPEND, CALLER, EXCLUSIVE, Kernel, READ, ROW, TRUNCATE, WRITE, pattern};
 use crate::filesystem::fake_store::Call;
 use crate::filesystem::{AttributeChange, FsError};
 
@@ -383,7 +383,7 @@ async fn s43_draining_commits_what_is_still_being_written() {
     let writer = kernel.open("f", WRITE).await.unwrap();
     kernel.write(writer, 0, b"ab").await.unwrap();
     // Opened by nobody: the truncation was never asked for to the end.
-    let inode = kernel.files.look_up(OsStr::new("kept")).await.unwrap().inode;
+    let inode = kernel.files.look_up(OsStr::new("kept"), CALLER).await.unwrap().inode;
     assert_eq!(kernel.files.open(inode, TRUNCATE).await, Err(FsError::LookAgain));
     let drained = kernel.files.drain().await;
     assert_eq!((drained.committed, drained.lost.len()), (1, 0));
@@ -395,7 +395,7 @@ async fn s43_draining_commits_what_is_still_being_written() {
 async fn a_session_that_nobody_comes_to_open_ends_by_itself() {
     let kernel = Kernel::new();
     kernel.store.put("f", b"old");
-    let inode = kernel.files.look_up(OsStr::new("f")).await.unwrap().inode;
+    let inode = kernel.files.look_up(OsStr::new("f"), CALLER).await.unwrap().inode;
     assert_eq!(kernel.files.open(inode, TRUNCATE).await, Err(FsError::LookAgain));
     assert_eq!(kernel.stat("f").await.unwrap().size_bytes, 0);
     tokio::time::sleep(Duration::from_secs(6)).await;

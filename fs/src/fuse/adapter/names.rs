@@ -9,12 +9,12 @@ use crate::fuse::request_runner::Subject;
 
 /// Requests on the names of the one directory.
 impl<S: BlobStore> Adapter<S> {
-    pub(super) fn look_up(&self, parent: INodeNo, name: &OsStr, reply: ReplyEntry) {
+    pub(super) fn look_up(&self, caller: u32, parent: INodeNo, name: &OsStr, reply: ReplyEntry) {
         let (files, name) = (self.files.clone(), name.to_owned());
         let subject = Self::on_name("lookup", &name);
         let operation = async move {
             in_directory(parent)?;
-            files.look_up(&name).await
+            files.look_up(&name, caller).await
         };
         self.runner.run(subject, operation, move |found| answer_entry(found, reply));
     }
