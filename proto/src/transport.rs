@@ -1,12 +1,14 @@
 //! How the processes of Cairn talk to one another: the settings of every connection, and what may stand in for TCP.
 
 mod connector;
+mod direct_channel;
 mod endpoint;
 mod message_buffer;
 mod message_codec;
 mod server;
 
-pub use connector::{Connector, TcpConnector};
+pub use connector::{ByteStream, Connector, Dialling, TcpConnector};
+pub use direct_channel::{DirectChannel, ReceivedBody};
 pub use endpoint::{InvalidAddress, Liveness, channel, endpoint};
 pub use message_buffer::{MessageBuffer, ReceivedMessage, framed, put_message_prefix};
 pub use message_codec::{MessageCodec, MessageEncoder};

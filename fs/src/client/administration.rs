@@ -1,8 +1,8 @@
 //! The masters of a cluster, and changes of them.
 
+use cairn_proto::transport::DirectChannel;
 use cairn_proto::wire;
 use cairn_proto::wire::admin_client::AdminClient;
-use tonic::transport::Channel;
 use tonic::{Response, Status};
 
 use super::masters::{Call, CallKind};
@@ -56,7 +56,7 @@ impl Client {
 
     async fn administer<T, F, R>(&self, what: &'static str, request: F) -> Result<T, ClientError>
     where
-        F: Fn(AdminClient<Channel>) -> R,
+        F: Fn(AdminClient<DirectChannel>) -> R,
         R: Future<Output = Result<Response<T>, Status>>,
     {
         let call = Call { what, deadline: self.connection.deadline(), kind: CallKind::Mutation };
@@ -66,6 +66,6 @@ impl Client {
     }
 }
 
-async fn list_masters(channel: Channel) -> Result<Response<wire::ListMastersResponse>, Status> {
+async fn list_masters(channel: DirectChannel) -> Result<Response<wire::ListMastersResponse>, Status> {
     AdminClient::new(channel).list_masters(wire::ListMastersRequest {}).await
 }

@@ -1,13 +1,10 @@
-use std::future::poll_fn;
-
-use cairn_proto::transport::{MessageBuffer, ReceivedMessage, framed};
+use cairn_proto::transport::{DirectChannel, MessageBuffer, ReceivedBody, ReceivedMessage, framed};
 use cairn_proto::{BULK_MESSAGE_LIMIT_BYTES, wire};
 use http::header::{CONTENT_TYPE, TE};
 use http_body_util::{BodyExt, Full};
 use tonic::body::Body;
 use tonic::client::GrpcService;
 use tonic::metadata::GRPC_CONTENT_TYPE;
-use tonic::transport::Channel;
 use tonic::{Code, Status};
 
 const GET_CHUNK: &str = "/cairn.v1.Chunks/GetChunk";
@@ -16,21 +13,20 @@ const GET_CHUNK: &str = "/cairn.v1.Chunks/GetChunk";
 /// that its messages are put together in; here cells stay where the network left them.
 #[derive(Debug)]
 pub(super) struct ChunkMessages {
-    body: Body,
+    body: ReceivedBody,
     arrived: MessageBuffer,
 }
 
 impl ChunkMessages {
     /// Asks a node, and waits until it has begun to answer.
-    pub(super) async fn request(mut channel: Channel, request: &wire::GetChunkRequest) -> Result<Self, Status> {
-        poll_fn(|context| channel.poll_ready(context)).await.map_err(status)?;
+    pub(super) async fn request(mut channel: DirectChannel, request: &wire::GetChunkRequest) -> Result<Self, Status> {
         let request = http::Request::post(GET_CHUNK)
             .version(http::Version::HTTP_2)
             .header(CONTENT_TYPE, GRPC_CONTENT_TYPE)
             .header(TE, "trailers")
             .body(Body::new(Full::new(framed(request))))
             .expect("the parts are constants");
-        let response = channel.call(request).await.map_err(status)?;
+        let response = channel.call(request).await.map_err(Status::from_error)?;
         if response.status() != http::StatusCode::OK {
             return Err(Status::unknown(format!("the node answered with HTTP status {}", response.status())));
         }
@@ -61,10 +57,6 @@ impl ChunkMessages {
 
 fn refused(status: Status) -> Result<(), Status> {
     if status.code() == Code::Ok { Ok(()) } else { Err(status) }
-}
-
-fn status(error: tonic::transport::Error) -> Status {
-    Status::from_error(error.into())
 }
 
 fn cut_off() -> Status {

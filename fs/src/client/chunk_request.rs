@@ -3,9 +3,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use cairn_codec::{CellId, Frame, Layout};
+use cairn_proto::transport::DirectChannel;
 use cairn_proto::{Refusal, WireRefusal, wire};
 use tokio::time::timeout;
-use tonic::transport::Channel;
 
 use super::chunk_messages::ChunkMessages;
 use super::row_encoder::cell_id;
@@ -104,7 +104,7 @@ impl ExpectedCell {
 impl ChunkStream {
     /// Asks for `expected` (of one chunk, rows rising). `request` lacks only the ranges.
     pub(super) async fn open(
-        channel: Channel,
+        channel: DirectChannel,
         mut request: wire::GetChunkRequest,
         expected: Vec<ExpectedCell>,
     ) -> Result<Self, ChunkFailure> {

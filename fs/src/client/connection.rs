@@ -3,12 +3,12 @@ use std::sync::Arc;
 
 use cairn_codec::{Coder, Layout};
 use cairn_proto::records::{Key, KeyEntry};
+use cairn_proto::transport::DirectChannel;
 use cairn_proto::wire;
 use cairn_proto::wire::metadata_client::MetadataClient;
 use lru::LruCache;
 use parking_lot::Mutex;
 use tokio::time::Instant;
-use tonic::transport::Channel;
 use tonic::{Response, Status};
 
 use super::cell_slot::SlotTable;
@@ -113,7 +113,7 @@ impl Connection {
     /// A request that changes nothing, or nothing that matters if it is sent twice.
     pub(super) async fn ask<T, F, R>(&self, what: &'static str, request: F) -> Result<T, ClientError>
     where
-        F: Fn(MetadataClient<Channel>) -> R,
+        F: Fn(MetadataClient<DirectChannel>) -> R,
         R: Future<Output = Result<Response<T>, Status>>,
     {
         self.ask_as(CallKind::Repeatable, what, request).await
@@ -122,7 +122,7 @@ impl Connection {
     /// A request that lists or counts.
     pub(super) async fn overview<T, F, R>(&self, what: &'static str, request: F) -> Result<T, ClientError>
     where
-        F: Fn(MetadataClient<Channel>) -> R,
+        F: Fn(MetadataClient<DirectChannel>) -> R,
         R: Future<Output = Result<Response<T>, Status>>,
     {
         self.ask_as(CallKind::Overview, what, request).await
@@ -130,7 +130,7 @@ impl Connection {
 
     async fn ask_as<T, F, R>(&self, kind: CallKind, what: &'static str, request: F) -> Result<T, ClientError>
     where
-        F: Fn(MetadataClient<Channel>) -> R,
+        F: Fn(MetadataClient<DirectChannel>) -> R,
         R: Future<Output = Result<Response<T>, Status>>,
     {
         let call = Call { what, deadline: self.deadline(), kind };
@@ -140,7 +140,7 @@ impl Connection {
     /// A mutation of the metadata service.
     pub(super) async fn mutate<T, F, R>(&self, what: &'static str, request: F) -> Result<T, ClientError>
     where
-        F: Fn(MetadataClient<Channel>, wire::RequestId) -> R,
+        F: Fn(MetadataClient<DirectChannel>, wire::RequestId) -> R,
         R: Future<Output = Result<Response<T>, Status>>,
     {
         self.mutate_on(what, |channel, id| request(metadata(channel), id)).await
@@ -150,7 +150,7 @@ impl Connection {
     /// before the first attempt reached the masters, it is done in a new one.
     pub(super) async fn mutate_on<T, F, R>(&self, what: &'static str, request: F) -> Result<T, ClientError>
     where
-        F: Fn(Channel, wire::RequestId) -> R,
+        F: Fn(DirectChannel, wire::RequestId) -> R,
         R: Future<Output = Result<Response<T>, Status>>,
     {
         let call = Call { what, deadline: self.deadline(), kind: CallKind::Mutation };

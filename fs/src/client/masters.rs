@@ -3,12 +3,11 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use cairn_proto::transport::{Connector, Liveness, channel};
+use cairn_proto::transport::{Connector, DirectChannel, Liveness};
 use cairn_proto::wire::metadata_client::MetadataClient;
 use cairn_proto::{MESSAGE_LIMIT_BYTES, Refusal, WireRefusal};
 use parking_lot::Mutex;
 use tokio::time::{Instant, timeout_at};
-use tonic::transport::Channel;
 use tonic::{Response, Status};
 
 use super::ClientError;
@@ -109,7 +108,7 @@ pub(super) struct Masters {
     connector: Arc<dyn Connector>,
     unanswered_limits: UnansweredLimits,
     ring: Mutex<MasterRing>,
-    channels: Mutex<HashMap<String, Channel>>,
+    channels: Mutex<HashMap<String, DirectChannel>>,
 }
 
 impl Masters {
@@ -131,7 +130,7 @@ impl Masters {
     /// attempt.
     pub(super) async fn call<T, F, R>(&self, call: Call, request: F) -> Result<T, CallError>
     where
-        F: Fn(MetadataClient<Channel>) -> R,
+        F: Fn(MetadataClient<DirectChannel>) -> R,
         R: Future<Output = Result<Response<T>, Status>>,
     {
         self.call_on(call, |channel| request(metadata(channel))).await
@@ -140,7 +139,7 @@ impl Masters {
     /// As [`Self::call`], for any service of the masters; also follows a master that names the one that leads Raft.
     pub(super) async fn call_on<T, F, R>(&self, call: Call, request: F) -> Result<T, CallError>
     where
-        F: Fn(Channel) -> R,
+        F: Fn(DirectChannel) -> R,
         R: Future<Output = Result<Response<T>, Status>>,
     {
         let limit = match call.kind {
@@ -186,7 +185,7 @@ impl Masters {
     /// Asks one master after the other until one answers, elected or not.
     pub(super) async fn ask_any<T, F, R>(&self, call: Call, request: F) -> Result<T, ClientError>
     where
-        F: Fn(MetadataClient<Channel>) -> R,
+        F: Fn(MetadataClient<DirectChannel>) -> R,
         R: Future<Output = Result<Response<T>, Status>>,
     {
         self.ask_any_on(call, |channel| request(metadata(channel))).await
@@ -195,7 +194,7 @@ impl Masters {
     /// As [`Self::ask_any`], for another service than the metadata service.
     pub(super) async fn ask_any_on<T, F, R>(&self, call: Call, request: F) -> Result<T, ClientError>
     where
-        F: Fn(Channel) -> R,
+        F: Fn(DirectChannel) -> R,
         R: Future<Output = Result<Response<T>, Status>>,
     {
         let addresses = self.ring.lock().addresses().to_vec();
@@ -210,7 +209,7 @@ impl Masters {
         request: F,
     ) -> Result<T, ClientError>
     where
-        F: Fn(Channel) -> R,
+        F: Fn(DirectChannel) -> R,
         R: Future<Output = Result<Response<T>, Status>>,
     {
         let mut history = History::default();
@@ -260,12 +259,12 @@ impl Masters {
         self.ring.lock().target(Instant::now())
     }
 
-    fn channel(&self, address: &str) -> Result<Channel, ClientError> {
+    fn channel(&self, address: &str) -> Result<DirectChannel, ClientError> {
         let mut channels = self.channels.lock();
         if let Some(channel) = channels.get(address) {
             return Ok(channel.clone());
         }
-        let made = channel(&*self.connector, address, Liveness::USUAL)?;
+        let made = DirectChannel::new(Arc::clone(&self.connector), address, Liveness::USUAL)?;
         channels.insert(address.to_owned(), made.clone());
         Ok(made)
     }
@@ -290,7 +289,7 @@ impl History {
     }
 }
 
-pub(super) fn metadata(channel: Channel) -> MetadataClient<Channel> {
+pub(super) fn metadata(channel: DirectChannel) -> MetadataClient<DirectChannel> {
     MetadataClient::new(channel)
         .max_decoding_message_size(MESSAGE_LIMIT_BYTES)
         .max_encoding_message_size(MESSAGE_LIMIT_BYTES)

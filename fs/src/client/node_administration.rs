@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use cairn_proto::ids::NodeId;
+use cairn_proto::transport::DirectChannel;
 use cairn_proto::wire;
 use cairn_proto::wire::node_admin_client::NodeAdminClient;
-use tonic::transport::Channel;
 use tonic::{Response, Status};
 
 use super::masters::{Call, CallKind};
@@ -89,7 +89,7 @@ impl Client {
 
     async fn ask_about_nodes<T, F, R>(&self, what: &'static str, kind: CallKind, request: F) -> Result<T, ClientError>
     where
-        F: Fn(NodeAdminClient<Channel>) -> R,
+        F: Fn(NodeAdminClient<DirectChannel>) -> R,
         R: Future<Output = Result<Response<T>, Status>>,
     {
         let call = Call { what, deadline: self.connection.deadline(), kind };

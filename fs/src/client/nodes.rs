@@ -2,15 +2,16 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
-use cairn_proto::BULK_MESSAGE_LIMIT_BYTES;
 use cairn_proto::ids::{NodeId, SegmentId};
-use cairn_proto::transport::{Connector, Liveness, channel};
+use cairn_proto::transport::{Connector, DirectChannel, Liveness, channel};
 use cairn_proto::wire::chunks_client::ChunksClient;
+use cairn_proto::{BULK_MESSAGE_LIMIT_BYTES, wire};
 use lru::LruCache;
 use parking_lot::Mutex;
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 use tonic::transport::Channel;
+use tonic::{Response, Status};
 
 use super::ClientError;
 use super::avoidance::Avoidance;
@@ -45,8 +46,8 @@ pub(super) struct Nodes {
 /// The connections to one node. Bulk transfers have their own, so that small requests do not queue behind them.
 #[derive(Debug)]
 pub(super) struct NodeConnections {
-    small: Channel,
-    bulk_reads: Channel,
+    small: DirectChannel,
+    bulk_reads: DirectChannel,
     bulk_writes: Channel,
     pub(super) write_streams: Arc<Semaphore>,
 }
@@ -69,7 +70,7 @@ impl Nodes {
         if let Some(found) = connections.get(address) {
             return Ok(Arc::clone(found));
         }
-        let made = Arc::new(NodeConnections::new(&*self.connector, address)?);
+        let made = Arc::new(NodeConnections::new(&self.connector, address)?);
         connections.put(address.to_owned(), Arc::clone(&made));
         Ok(made)
     }
@@ -84,35 +85,40 @@ impl Nodes {
 }
 
 impl NodeConnections {
-    fn new(connector: &dyn Connector, address: &str) -> Result<Self, ClientError> {
-        let connect = || channel(connector, address, Liveness::USUAL);
+    fn new(connector: &Arc<dyn Connector>, address: &str) -> Result<Self, ClientError> {
+        let connect = || DirectChannel::new(Arc::clone(connector), address, Liveness::USUAL);
         Ok(Self {
             small: connect()?,
             bulk_reads: connect()?,
-            bulk_writes: connect()?,
+            bulk_writes: channel(&**connector, address, Liveness::USUAL)?,
             write_streams: Arc::new(Semaphore::new(WRITE_STREAMS_PER_NODE)),
         })
     }
 
-    pub(super) fn small(&self) -> ChunksClient<Channel> {
-        client(&self.small)
-    }
-
-    pub(super) fn small_reads(&self) -> Channel {
+    pub(super) fn small_reads(&self) -> DirectChannel {
         self.small.clone()
     }
 
-    pub(super) fn bulk_reads(&self) -> Channel {
+    pub(super) fn bulk_reads(&self) -> DirectChannel {
         self.bulk_reads.clone()
     }
 
     pub(super) fn bulk_writes(&self) -> ChunksClient<Channel> {
-        client(&self.bulk_writes)
+        ChunksClient::new(self.bulk_writes.clone())
+            .max_decoding_message_size(BULK_MESSAGE_LIMIT_BYTES)
+            .max_encoding_message_size(BULK_MESSAGE_LIMIT_BYTES)
     }
-}
 
-fn client(channel: &Channel) -> ChunksClient<Channel> {
-    ChunksClient::new(channel.clone())
-        .max_decoding_message_size(BULK_MESSAGE_LIMIT_BYTES)
-        .max_encoding_message_size(BULK_MESSAGE_LIMIT_BYTES)
+    /// Seals a chunk; `is_small`: with few bytes in the request.
+    pub(super) async fn seal(
+        &self,
+        request: wire::SealBlobRequest,
+        is_small: bool,
+    ) -> Result<Response<wire::SealBlobResponse>, Status> {
+        if is_small {
+            ChunksClient::new(self.small.clone()).seal_blob(request).await
+        } else {
+            self.bulk_writes().seal_blob(request).await
+        }
+    }
 }

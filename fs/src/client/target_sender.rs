@@ -238,14 +238,11 @@ impl TargetSender {
             cells,
             expected: Some(wire::Chunk::from(expected)),
         };
-        let connections = &self.target.connections;
-        let client =
-            if self.pending_bytes > SMALL_SEAL_BYTES { connections.bulk_writes() } else { connections.small() };
+        let is_small = self.pending_bytes <= SMALL_SEAL_BYTES;
         let deadline = Instant::now() + SEAL;
         let mut backoff = Backoff::new();
         loop {
-            let mut client = client.clone();
-            let answer = timeout_at(deadline, client.seal_blob(request.clone())).await;
+            let answer = timeout_at(deadline, self.target.connections.seal(request.clone(), is_small)).await;
             let cause = match answer.map_err(|_| TargetFailure::NoAnswer(SEAL))? {
                 Ok(answer) => {
                     check_seal(answer.into_inner(), expected)?;

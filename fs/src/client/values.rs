@@ -3,9 +3,9 @@
 use bytes::Bytes;
 use cairn_proto::MESSAGE_LIMIT_BYTES;
 use cairn_proto::records::Key;
+use cairn_proto::transport::DirectChannel;
 use cairn_proto::wire;
 use cairn_proto::wire::key_value_client::KeyValueClient;
-use tonic::transport::Channel;
 
 use super::masters::{Call, CallKind};
 use super::{Client, ClientError};
@@ -46,7 +46,7 @@ impl Client {
     }
 }
 
-fn values(channel: Channel) -> KeyValueClient<Channel> {
+fn values(channel: DirectChannel) -> KeyValueClient<DirectChannel> {
     KeyValueClient::new(channel)
         .max_decoding_message_size(MESSAGE_LIMIT_BYTES)
         .max_encoding_message_size(MESSAGE_LIMIT_BYTES)

@@ -5,7 +5,7 @@ use tonic::transport::{Channel, Endpoint};
 use super::{CONNECTION_WINDOW_BYTES, Connector, FRAME_BYTES, STREAM_WINDOW_BYTES};
 
 /// A peer that does not accept a connection in this time is taken for dead.
-const CONNECT_DEADLINE: Duration = Duration::from_millis(500);
+pub(super) const CONNECT_DEADLINE: Duration = Duration::from_millis(500);
 
 /// How a peer is found to be gone that breaks no connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -3,7 +3,7 @@ use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use cairn_proto::transport::Connector;
+use cairn_proto::transport::{ByteStream, Connector, Dialling};
 use hyper_util::rt::TokioIo;
 use tokio::io::DuplexStream;
 use tonic::codegen::Service;
@@ -27,6 +27,19 @@ impl NetworkConnector {
 impl Connector for NetworkConnector {
     fn connect(&self, endpoint: &Endpoint) -> Channel {
         endpoint.connect_with_connector_lazy(self.clone())
+    }
+
+    fn dial(&self, address: &str) -> Dialling {
+        let (dialled, address) = (self.network.dial(self.from, address), address.to_owned());
+        Box::pin(async move {
+            match dialled {
+                Ok(stream) => Ok(Box::new(stream) as Box<dyn ByteStream>),
+                Err(refused) => {
+                    tokio::time::sleep(refused.after).await;
+                    Err(io::Error::new(io::ErrorKind::ConnectionRefused, format!("nobody serves at {address}")))
+                }
+            }
+        })
     }
 }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
 
-use cairn_proto::transport::Connector;
+use cairn_proto::transport::{ByteStream, Connector, Dialling};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
@@ -24,6 +24,15 @@ impl CountedConnector {
 impl Connector for CountedConnector {
     fn connect(&self, endpoint: &Endpoint) -> Channel {
         endpoint.connect_with_connector_lazy(self.clone())
+    }
+
+    fn dial(&self, address: &str) -> Dialling {
+        let (address, bytes) = (address.to_owned(), Arc::clone(&self.0));
+        Box::pin(async move {
+            let stream = TcpStream::connect(address).await?;
+            stream.set_nodelay(true)?;
+            Ok(Box::new(CountedStream { stream, bytes }) as Box<dyn ByteStream>)
+        })
     }
 }
 
