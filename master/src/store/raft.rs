@@ -38,6 +38,7 @@ pub(crate) use admission::Admission;
 use convert::InvalidMessage;
 pub(crate) use group::{Group, RequestError};
 pub(crate) use log::LogStore;
+use log_writer::LoneMember;
 use logged_command::LoggedCommand;
 use network::Network;
 pub(crate) use peer::Peer;

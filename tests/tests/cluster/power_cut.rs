@@ -24,7 +24,17 @@ fn every_acknowledged_value_outlives_cuts_of_all_masters_at_once() {
     if PowerCutDisk::is_usable() {
         let _machine = Machine::alone();
         let cuts = Scale::from_environment().power_cuts;
-        cut_masters(Program::Cairn, cuts).unwrap_or_else(|loss| panic!("{loss}"));
+        cut_masters(3, Program::Cairn, cuts).unwrap_or_else(|loss| panic!("{loss}"));
+    }
+}
+
+/// It writes its log by two threads in turn.
+#[test]
+fn every_acknowledged_value_outlives_cuts_of_a_master_that_is_alone() {
+    if PowerCutDisk::is_usable() {
+        let _machine = Machine::alone();
+        let cuts = Scale::from_environment().power_cuts;
+        cut_masters(1, Program::Cairn, cuts).unwrap_or_else(|loss| panic!("{loss}"));
     }
 }
 
@@ -32,14 +42,16 @@ fn every_acknowledged_value_outlives_cuts_of_all_masters_at_once() {
 fn masters_that_sync_nothing_are_caught_by_the_same_cuts() {
     if PowerCutDisk::is_usable() {
         let _machine = Machine::alone();
-        let loss = cut_masters(Program::Unsynced, CONTROL_CUTS).expect_err("the cuts take what is not synced");
-        println!("caught: {loss}");
+        for masters in [3, 1] {
+            let loss = cut_masters(masters, Program::Unsynced, CONTROL_CUTS);
+            println!("caught: {}", loss.expect_err("the cuts take what is not synced"));
+        }
     }
 }
 
-/// Three masters on one disk under clients that change and read values; says what was lost.
-fn cut_masters(program: Program, cuts: u32) -> Result<(), String> {
-    let mut cluster = BareCluster::of_masters(3, "1+0", program).with_short_logs();
+/// Masters on one disk under clients that change and read values; says what was lost.
+fn cut_masters(masters: u64, program: Program, cuts: u32) -> Result<(), String> {
+    let mut cluster = BareCluster::of_masters(masters, "1+0", program).with_short_logs();
     let disk = PowerCutDisk::new(&cluster.disk());
     cluster.start_all();
     let load = ValueLoad::start(cluster.addresses(), CLIENTS);
@@ -48,7 +60,7 @@ fn cut_masters(program: Program, cuts: u32) -> Result<(), String> {
         load.wait_answers(rand::rng().random_range(50..300));
         load.answers().require_load(Duration::from_secs(1));
         let processes = cluster.processes();
-        assert!(cut > 0 || processes.len() == 3, "void: a master ended before the first cut");
+        assert!(cut > 0 || processes.len() as u64 == masters, "void: a master ended before the first cut");
         if let Err(loss) = cut_and_return(&mut cluster, &disk, &load, &processes) {
             load.abandon();
             return Err(loss);

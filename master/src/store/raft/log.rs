@@ -17,7 +17,7 @@ use super::log_records::{
     encode_vote, entry_key, index_of, read_log_id, read_vote,
 };
 use super::log_tail::LogTail;
-use super::log_writer::{Done, LogWrite, LogWriter};
+use super::log_writer::{Done, LogWrite, LogWriter, LoneMember};
 use super::{Entry, LogId, Types, Vote};
 
 /// Entries removed by one write when the log is purged.
@@ -31,6 +31,7 @@ const PURGE_STEP_ENTRIES: u64 = 4096;
 pub(crate) struct LogStore {
     log: LogReader,
     writer: LogWriter,
+    lone: LoneMember,
     writes: u64,
     committed: Option<LogId>,
     committed_is_written: bool,
@@ -46,15 +47,27 @@ impl LogStore {
         let (start, last) = check_entries(db, purged)?;
         let database = Arc::new(opened);
         let tail = Arc::new(Mutex::new(LogTail::new(purged, start, last)));
-        let writer = LogWriter::start(Arc::clone(&database), Arc::clone(&tail), writing)?;
+        let lone = LoneMember::default();
+        let writer = LogWriter::start(Arc::clone(&database), Arc::clone(&tail), writing, lone.clone())?;
         let log = LogReader { database, tail, vote: Arc::new(Mutex::new(vote)) };
         let committed = read_log_id(log.database.db(), COMMITTED_KEY)?;
-        Ok(Self { log, writer, writes: 0, committed, committed_is_written: true })
+        Ok(Self { log, writer, lone, writes: 0, committed, committed_is_written: true })
     }
 
     /// True if nothing was ever written.
     pub(crate) fn is_empty(&self) -> bool {
         self.log.tail.lock().last().is_none() && self.log.vote.lock().is_none()
+    }
+
+    /// To be told whether this master is alone in its group.
+    pub(super) fn lone(&self) -> LoneMember {
+        self.lone.clone()
+    }
+
+    /// Whether an entry was written, and is not in memory alone.
+    #[cfg(test)]
+    pub(super) fn is_written(&self, index: u64) -> bool {
+        self.log.database.db().get_pinned(entry_key(index)).unwrap().is_some()
     }
 
     /// Its channel closes once the instance is closed.
@@ -77,7 +90,7 @@ impl LogStore {
     async fn write_and_wait(&mut self, batch: WriteBatch) -> io::Result<()> {
         let (waiter, written) = oneshot::channel();
         let (batch, number) = self.next_batch(batch);
-        self.writer.write(LogWrite { batch, number, done: Done::Waiting(waiter) }).await?;
+        self.writer.write(LogWrite { batch, entries: 0, number, done: Done::Waiting(waiter) }).await?;
         written.await.map_err(|_| io::Error::other("the writer of the Raft log has stopped"))?
     }
 
@@ -133,6 +146,7 @@ impl RaftLogStorage<Types> for LogStore {
         I::IntoIter: OptionalSend,
     {
         let (mut batch, number) = self.next_batch(WriteBatch::default());
+        let mut appended = 0;
         {
             let mut tail = self.log.tail.lock();
             for entry in entries {
@@ -143,9 +157,10 @@ impl RaftLogStorage<Types> for LogStore {
                 let value = encode_entry(&entry);
                 batch.put(entry_key(index), &value);
                 tail.push(entry, value.len(), number);
+                appended += 1;
             }
         }
-        self.writer.write(LogWrite { batch, number, done: Done::Appended(callback) }).await
+        self.writer.write(LogWrite { batch, entries: appended, number, done: Done::Appended(callback) }).await
     }
 
     async fn truncate_after(&mut self, last: Option<LogId>) -> Result<(), io::Error> {
@@ -183,7 +198,7 @@ impl Drop for LogStore {
     fn drop(&mut self) {
         if !self.committed_is_written {
             let (batch, number) = self.next_batch(WriteBatch::default());
-            self.writer.write_last(LogWrite { batch, number, done: Done::Nobody });
+            self.writer.write_last(LogWrite { batch, entries: 0, number, done: Done::Nobody });
         }
     }
 }

@@ -6,8 +6,10 @@ use std::path::{Path, PathBuf};
 use bytes::Bytes;
 use cairn_proto::ids::{CommandId, MasterId};
 use cairn_proto::wire;
+use futures_util::FutureExt;
 use openraft::EntryPayload;
 use openraft::storage::{IOFlushed, RaftLogReader, RaftLogStorage};
+use openraft::type_config::TypeConfigExt;
 use openraft::vote::RaftVote;
 use openraft::vote::leader_id_adv::LeaderId;
 
@@ -38,7 +40,7 @@ async fn append(log: &mut LogStore, indexes: std::ops::Range<u64>) {
 }
 
 fn signal(done: tokio::sync::oneshot::Sender<std::io::Result<()>>) -> IOFlushed<Types> {
-    let (sender, receiver) = <Types as openraft::type_config::TypeConfigExt>::oneshot();
+    let (sender, receiver) = <Types as TypeConfigExt>::oneshot();
     tokio::spawn(async move {
         let result = receiver.await.unwrap();
         done.send(result).unwrap();
@@ -77,6 +79,44 @@ async fn what_was_reported_durable_is_there_after_a_crash() {
     let state = log.get_log_state().await.unwrap();
     assert_eq!((state.last_purged_log_id, state.last_log_id), (Some(log_id(4)), Some(log_id(16))));
     append(&mut log, 17..18).await;
+}
+
+/// Appends an entry, and says whether it was durable at once.
+async fn append_at_once(log: &mut LogStore, index: u64) -> bool {
+    let (sender, mut durable) = <Types as TypeConfigExt>::oneshot();
+    log.append([entry(index)], IOFlushed::signal(sender)).await.unwrap();
+    if let Some(reported) = (&mut durable).now_or_never() {
+        reported.unwrap().unwrap();
+        return true;
+    }
+    durable.await.unwrap().unwrap();
+    false
+}
+
+#[tokio::test]
+async fn a_lone_member_writes_in_place() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut log = LogStore::open(dir.path(), true, LogWriting::Thread).unwrap();
+    log.lone().set(true);
+    assert!(append_at_once(&mut log, 0).await, "nothing is known of the disk yet that speaks against it");
+}
+
+#[tokio::test]
+async fn a_write_in_place_waits_for_those_that_are_queued() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut log = LogStore::open(dir.path(), true, LogWriting::Thread).unwrap();
+    for round in 0..50 {
+        log.lone().set(false);
+        // Two that nobody waits for, while the next one is made.
+        log.append([entry(3 * round)], IOFlushed::noop()).await.unwrap();
+        log.append([entry(3 * round + 1)], IOFlushed::noop()).await.unwrap();
+        log.lone().set(true);
+        append_at_once(&mut log, 3 * round + 2).await;
+        assert!((0..3).all(|before| log.is_written(3 * round + before)), "those before it are written first");
+    }
+    drop(log);
+    let mut log = LogStore::open(dir.path(), false, LogWriting::Thread).unwrap();
+    assert_eq!(indexes(&mut log).await, (0..150).collect::<Vec<_>>());
 }
 
 #[tokio::test]

@@ -1,6 +1,8 @@
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
 use fail::fail_point;
 use openraft::storage::IOFlushed;
@@ -16,10 +18,16 @@ use super::log_tail::LogTail;
 
 /// Writes that wait for the disk. When it is full the Raft core waits.
 const QUEUE_LIMIT: usize = 1024;
+/// Entries of a write that is made in place: where several clients write, what they send next is taken in meanwhile.
+const IN_PLACE_ENTRIES: usize = 1;
+/// How long the last writes may have taken for the next one to be made in place: as long nobody else is served.
+const IN_PLACE_LIMIT: Duration = Duration::from_millis(1);
 
 /// One write to the log.
 pub(super) struct LogWrite {
     pub(super) batch: WriteBatch,
+    /// That it adds to the log.
+    pub(super) entries: usize,
     /// Counted up; the tail is told when it is durable.
     pub(super) number: u64,
     pub(super) done: Done,
@@ -40,35 +48,67 @@ pub(super) enum Done {
 /// A write is reported only after the sync that covers it and everything queued before it. After a failed write or
 /// sync nothing more is written: what the disk holds is then unknown, and the process must end.
 pub(super) enum LogWriter {
-    /// By a thread.
-    Thread {
-        /// Taken when the writer is dropped.
-        queue: Option<mpsc::Sender<LogWrite>>,
-        /// As well.
-        thread: Option<JoinHandle<()>>,
-    },
+    /// By a thread, and by whoever has something to write where that is certain to gain.
+    Thread(WritingThread),
     /// By whoever has something to write.
     Inline(Mutex<Worker>),
 }
 
-impl LogWriter {
-    pub(super) fn start(database: Arc<Database>, tail: Arc<Mutex<LogTail>>, writing: LogWriting) -> io::Result<Self> {
-        let worker = Worker { database, tail, synced: writing != LogWriting::Unsynced, failure: None };
-        if writing == LogWriting::Inline {
-            return Ok(Self::Inline(Mutex::new(worker)));
-        }
-        let (queue, writes) = mpsc::channel(QUEUE_LIMIT);
-        let thread = std::thread::Builder::new().name("raft-log".to_owned()).spawn(move || worker.run(writes))?;
-        Ok(Self::Thread { queue: Some(queue), thread: Some(thread) })
+/// A thread that writes.
+pub(super) struct WritingThread {
+    /// Taken when the writer is dropped.
+    queue: Option<mpsc::Sender<LogWrite>>,
+    /// As well.
+    thread: Option<JoinHandle<()>>,
+    /// Held by whoever writes.
+    worker: Arc<Mutex<Worker>>,
+    lone: LoneMember,
+}
+
+/// Whether this master is all of its group: nobody is sent entries while they are written.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct LoneMember(Arc<AtomicBool>);
+
+impl LoneMember {
+    /// From now on. Writes are as durable either way, so it may be told late.
+    pub(super) fn set(&self, lone: bool) {
+        self.0.store(lone, Ordering::Relaxed);
     }
 
-    /// Queues a write; waits while the queue is full.
+    fn is_lone(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+impl LogWriter {
+    pub(super) fn start(
+        database: Arc<Database>,
+        tail: Arc<Mutex<LogTail>>,
+        writing: LogWriting,
+        lone: LoneMember,
+    ) -> io::Result<Self> {
+        let synced = writing != LogWriting::Unsynced;
+        let worker = Mutex::new(Worker { database, tail, synced, written: 0, took: Duration::ZERO, failure: None });
+        if writing == LogWriting::Inline {
+            return Ok(Self::Inline(worker));
+        }
+        let (queue, writes) = mpsc::channel(QUEUE_LIMIT);
+        let worker = Arc::new(worker);
+        let work = Arc::clone(&worker);
+        let thread = std::thread::Builder::new().name("raft-log".to_owned()).spawn(move || run(&work, writes))?;
+        Ok(Self::Thread(WritingThread { queue: Some(queue), thread: Some(thread), worker, lone }))
+    }
+
+    /// Makes a write, or queues it; waits while the queue is full. There is one caller at a time.
     pub(super) async fn write(&self, write: LogWrite) -> io::Result<()> {
         match self {
-            Self::Thread { queue, .. } => {
-                let queue = queue.as_ref().ok_or_else(stopped)?;
-                queue.send(write).await.map_err(|_| stopped())
-            }
+            Self::Thread(thread) => match thread.write_in_place(write) {
+                None => Ok(()),
+                Some(write) => {
+                    let queue = thread.queue.as_ref().ok_or_else(stopped)?;
+                    queue.send(write).await.map_err(|_| stopped())
+                }
+            },
             Self::Inline(worker) => {
                 worker.lock().write_all(vec![write]);
                 Ok(())
@@ -79,8 +119,8 @@ impl LogWriter {
     /// Queues a write that nobody waits for, if there is room.
     pub(super) fn write_last(&self, write: LogWrite) {
         match self {
-            Self::Thread { queue, .. } => {
-                if queue.as_ref().is_none_or(|queue| queue.try_send(write).is_err()) {
+            Self::Thread(thread) => {
+                if thread.queue.as_ref().is_none_or(|queue| queue.try_send(write).is_err()) {
                     tracing::debug!("the last write to the Raft log is left out");
                 }
             }
@@ -89,12 +129,29 @@ impl LogWriter {
     }
 }
 
-impl Drop for LogWriter {
+impl WritingThread {
+    /// Makes a write here if that gains; gives it back otherwise. Waking the thread and being woken by it takes a lone
+    /// writer longer than the rest of a write, and there is nothing else to be done meanwhile.
+    fn write_in_place(&self, write: LogWrite) -> Option<LogWrite> {
+        if !self.lone.is_lone() || write.entries != IN_PLACE_ENTRIES {
+            return Some(write);
+        }
+        match self.worker.try_lock() {
+            // Everything before it is written: the queue is empty, and the thread sleeps.
+            Some(mut worker) if worker.written + 1 == write.number && worker.took <= IN_PLACE_LIMIT => {
+                worker.write_all(vec![write]);
+                None
+            }
+            _ => Some(write),
+        }
+    }
+}
+
+impl Drop for WritingThread {
     /// Waits until the queued writes are made, so that the instance is closed when its owner is gone.
     fn drop(&mut self) {
-        let Self::Thread { queue, thread } = self else { return };
-        *queue = None;
-        if let Some(thread) = thread.take()
+        self.queue = None;
+        if let Some(thread) = self.thread.take()
             && thread.join().is_err()
         {
             tracing::error!("the writer of the Raft log panicked");
@@ -102,26 +159,30 @@ impl Drop for LogWriter {
     }
 }
 
+fn run(worker: &Mutex<Worker>, mut writes: mpsc::Receiver<LogWrite>) {
+    while let Some(first) = writes.blocking_recv() {
+        let mut drained = vec![first];
+        while drained.len() < QUEUE_LIMIT
+            && let Ok(next) = writes.try_recv()
+        {
+            drained.push(next);
+        }
+        worker.lock().write_all(drained);
+    }
+}
+
 pub(super) struct Worker {
     database: Arc<Database>,
     tail: Arc<Mutex<LogTail>>,
     synced: bool,
+    /// Number of the last write.
+    written: u64,
+    /// How long the last writes took that were made together.
+    took: Duration,
     failure: Option<String>,
 }
 
 impl Worker {
-    fn run(mut self, mut writes: mpsc::Receiver<LogWrite>) {
-        while let Some(first) = writes.blocking_recv() {
-            let mut drained = vec![first];
-            while drained.len() < QUEUE_LIMIT
-                && let Ok(next) = writes.try_recv()
-            {
-                drained.push(next);
-            }
-            self.write_all(drained);
-        }
-    }
-
     fn write_all(&mut self, writes: Vec<LogWrite>) {
         let sync = writes.iter().any(|write| !matches!(write.done, Done::Nobody));
         let mut waiting = Vec::with_capacity(writes.len());
@@ -130,17 +191,20 @@ impl Worker {
             batches.push(write.batch);
             waiting.push((write.number, write.done));
         }
+        let begun = Instant::now();
         if self.failure.is_none()
             && let Err(error) = self.make_durable(batches, sync)
         {
             tracing::error!(%error, "cannot write the Raft log");
             self.failure = Some(error.to_string());
         }
+        self.took = begun.elapsed();
         fail_point!("log-synced");
         if let (None, true, Some((number, _))) = (&self.failure, sync, waiting.last()) {
             self.tail.lock().set_durable(*number);
         }
-        for (_, done) in waiting {
+        for (number, done) in waiting {
+            self.written = number;
             done.report(self.failure.as_deref());
         }
     }

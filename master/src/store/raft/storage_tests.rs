@@ -11,7 +11,10 @@ use super::super::LogWriting;
 use super::super::state_store::StateStore;
 use super::{LogStore, StateMachine, Types};
 
-struct Builder(LogWriting);
+struct Builder {
+    writing: LogWriting,
+    lone: bool,
+}
 
 impl StoreBuilder<Types, LogStore, StateMachine, TempDir> for Builder {
     async fn build(&self) -> Result<(TempDir, LogStore, StateMachine), StorageError<Types>> {
@@ -19,19 +22,29 @@ impl StoreBuilder<Types, LogStore, StateMachine, TempDir> for Builder {
         for name in ["log", "state", "snapshots"] {
             std::fs::create_dir(dir.path().join(name)).unwrap();
         }
-        let log = LogStore::open(&dir.path().join("log"), true, self.0).unwrap();
+        let log = LogStore::open(&dir.path().join("log"), true, self.writing).unwrap();
+        log.lone().set(self.lone);
         let state = Arc::new(StateStore::open(&dir.path().join("state"), true).unwrap());
         let machine = StateMachine::new(state, dir.path().join("snapshots")).unwrap();
         Ok((dir, log, machine))
     }
 }
 
+fn test_all(writing: LogWriting, lone: bool) {
+    Types::run(async { Suite::test_all(Builder { writing, lone }).await }).unwrap();
+}
+
 #[test]
 fn the_stores_pass_the_storage_suite_of_openraft() {
-    Types::run(async { Suite::test_all(Builder(LogWriting::Thread)).await }).unwrap();
+    test_all(LogWriting::Thread, false);
+}
+
+#[test]
+fn so_they_do_when_a_lone_member_writes_in_place() {
+    test_all(LogWriting::Thread, true);
 }
 
 #[test]
 fn so_they_do_when_appends_are_written_inline() {
-    Types::run(async { Suite::test_all(Builder(LogWriting::Inline)).await }).unwrap();
+    test_all(LogWriting::Inline, false);
 }
