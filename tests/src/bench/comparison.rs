@@ -21,6 +21,7 @@ mod row;
 mod scene;
 mod small_files;
 mod subject;
+mod sync_limit;
 mod sync_proof;
 mod sync_trace;
 mod system;
@@ -48,6 +49,7 @@ pub(super) use scene::Scene;
 pub use scene::clear_at_end_of_input;
 pub use subject::SubjectError;
 use subject::{DiskFolder, Subject};
+use sync_limit::sync_limit;
 pub use sync_proof::{SyncProof, SyncProofs};
 use sync_trace::trace_syncs;
 pub use system::System;
@@ -90,8 +92,9 @@ pub fn compare(options: &ComparisonOptions, tell: &mut dyn FnMut(&Figure)) -> Re
         }
         comparison.round(options.rounds + further, &unsteady, tell)?;
     }
-    let Comparison { systems, figures, proofs, machine, .. } = comparison;
-    Ok(Report { figures, systems, rows: options.rows.clone(), amount: options.amount, proofs, machine })
+    let Comparison { systems, figures, proofs, sync_limit, machine, .. } = comparison;
+    let (rows, amount) = (options.rows.clone(), options.amount);
+    Ok(Report { figures, systems, rows, amount, proofs, sync_limit, machine })
 }
 
 /// One round on a folder that exists, which keeps nothing of it. Cold is there what the page cache does not have.
@@ -114,6 +117,8 @@ struct Comparison<'options> {
     pieces: Pieces,
     figures: Figures,
     proofs: SyncProofs,
+    /// Changes a second, where a row makes them one by one.
+    sync_limit: Option<f64>,
     machine: Machine,
     scene: Scene,
 }
@@ -128,7 +133,9 @@ impl<'options> Comparison<'options> {
         let machine = Machine::look(&scripts)?;
         let (figures, proofs) = (Figures::default(), SyncProofs::default());
         let (longest_round, pieces) = (Duration::ZERO, Pieces::new());
-        Ok(Self { options, systems, begun, longest_round, pieces, figures, proofs, machine, scene })
+        let one_by_one = options.rows.iter().any(|row| row.commits_one_by_one());
+        let sync_limit = one_by_one.then(|| sync_limit(scene.folder())).transpose()?;
+        Ok(Self { options, systems, begun, longest_round, pieces, figures, proofs, sync_limit, machine, scene })
     }
 
     /// Who syncs before an answer, if any row depends on it.

@@ -23,6 +23,8 @@ pub struct Report {
     pub(super) rows: Vec<Row>,
     pub(super) amount: Amount,
     pub(super) proofs: SyncProofs,
+    /// What a majority of three can sync, in changes a second, one after the other.
+    pub(super) sync_limit: Option<f64>,
     pub(super) machine: Machine,
 }
 
@@ -50,6 +52,15 @@ impl Report {
             if !seen.is_empty() {
                 add(&mut text, &format!("\nSyncs of {system} between write and answer: {}.", seen.join("; ")));
             }
+        }
+        if let Some(limit) = self.sync_limit {
+            let limit = number(limit);
+            add(
+                &mut text,
+                &format!(
+                    "\nThree logs, each change synced in a majority of them before the next: {limit} changes a second."
+                ),
+            );
         }
         text.push('\n');
         text
@@ -91,7 +102,7 @@ impl Report {
 
     fn verdicts(&self) -> String {
         let targets: Vec<Target> = self.targets_of_rows().collect();
-        verdicts::table(&targets, &self.systems, &self.figures, &self.proofs)
+        verdicts::table(&targets, &self.systems, &self.figures, &self.proofs, self.sync_limit)
     }
 
     fn targets_of_rows(&self) -> impl Iterator<Item = Target> {
@@ -133,6 +144,7 @@ impl Report {
             "systems": self.systems,
             "rows": self.rows,
             "syncs": self.proofs,
+            "sync_limit": self.sync_limit,
             "targets": self.targets_of_rows().map(judge).collect::<Vec<_>>(),
             "figures": self.figures,
         });
@@ -193,6 +205,7 @@ mod tests {
             rows: vec![Row::WriteSynced, Row::ReadCold, Row::ReadTwoLost],
             amount: Amount::QUICK,
             proofs,
+            sync_limit: Some(3000.0),
             machine: Machine::default(),
         }
     }
@@ -216,12 +229,17 @@ mod tests {
     #[test]
     fn targets_are_judged_and_void_without_syncs() {
         let start = "| write sequential, synced | ≥ 5x the better peer |";
-        assert!(line(&report(true).verdicts(), start).ends_with("| 10.0 | reached | 0.00 | — |"));
-        assert!(line(&report(false).verdicts(), start).ends_with("| — | void: no sync shown | 0.00 | — |"));
-        assert!(report(false).head().contains("masters 1 of 3, nodes 6 of 6 (NOT SHOWN)"));
+        assert!(line(&report(true).verdicts(), start).ends_with("| 10.0 | reached | 0.00 | — | — |"));
+        assert!(line(&report(false).verdicts(), start).ends_with("| — | void: no sync shown | 0.00 | — | — |"));
+        let head = report(false).head();
+        assert!(
+            head.contains("masters 1 of 3, nodes 6 of 6 (NOT SHOWN)")
+                && head.contains("the next: 3000 changes a second.")
+        );
         assert!(line(&report(false).speeds(), "| write sequential, synced |").contains("40.0) (no sync shown)"));
         assert!(
-            line(&report(true).verdicts(), "| read cold, two nodes dead |").ends_with("| — | not measured | — | — |")
+            line(&report(true).verdicts(), "| read cold, two nodes dead |")
+                .ends_with("| — | not measured | — | — | — |")
         );
     }
 

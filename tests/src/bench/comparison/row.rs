@@ -140,6 +140,12 @@ impl Row {
         }
     }
 
+    /// Whether each of its files waits for a change of its own that is committed before the next one begins. Of threads that
+    /// delete the kernel lets one at a time into a directory.
+    pub(super) fn commits_one_by_one(self) -> bool {
+        matches!(self, Self::CreateSynced | Self::Delete | Self::DeleteThreads)
+    }
+
     /// Whether it writes what users store, so that bytes written to disk can be told for each byte of it.
     pub(super) fn writes(self) -> bool {
         self < Self::Delete

@@ -114,6 +114,12 @@ impl Target {
         }
     }
 
+    /// What would be held against the bound if the row's figure were this one.
+    pub(super) fn found_of(self, figure: f64, figures: &Figures) -> Option<f64> {
+        let Measure::Times(system) = self.measure else { return None };
+        figures.spread(system, self.row).map(|spread| figure / spread.median)
+    }
+
     /// What of one of the systems is held against the bound.
     pub(super) fn found(
         self,

@@ -114,7 +114,7 @@ const SIGNS: [(Kind, &[&str]); 12] = [
             "^__ip_",
         ],
     ),
-    (Kind::Fuse, &["^fuse_", "fuser::"]),
+    (Kind::Fuse, &["^fuse_", "fuser"]),
     (Kind::Database, &["rocksdb"]),
     (Kind::Messages, &["h2::", "hyper", "tonic", "tower", "http::", "prost::", "cairn_proto::transport"]),
     (Kind::Raft, &["openraft", "cairn_master::store::raft"]),
