@@ -5,7 +5,6 @@ use std::task::{Context, Poll};
 
 use cairn_proto::transport::{ByteStream, Connector, Dialling};
 use hyper_util::rt::TokioIo;
-use tokio::io::DuplexStream;
 use tonic::codegen::Service;
 use tonic::transport::{Channel, Endpoint, Uri};
 
@@ -44,7 +43,7 @@ impl Connector for NetworkConnector {
 }
 
 impl Service<Uri> for NetworkConnector {
-    type Response = TokioIo<DuplexStream>;
+    type Response = TokioIo<Box<dyn ByteStream>>;
     type Error = io::Error;
     type Future = Pin<Box<dyn Future<Output = io::Result<Self::Response>> + Send>>;
 
@@ -54,15 +53,7 @@ impl Service<Uri> for NetworkConnector {
 
     fn call(&mut self, uri: Uri) -> Self::Future {
         let address = uri.authority().map(ToString::to_string).unwrap_or_default();
-        let dialled = self.network.dial(self.from, &address);
-        Box::pin(async move {
-            match dialled {
-                Ok(stream) => Ok(TokioIo::new(stream)),
-                Err(refused) => {
-                    tokio::time::sleep(refused.after).await;
-                    Err(io::Error::new(io::ErrorKind::ConnectionRefused, format!("nobody serves at {address}")))
-                }
-            }
-        })
+        let dialled = self.dial(&address);
+        Box::pin(async move { Ok(TokioIo::new(dialled.await?)) })
     }
 }

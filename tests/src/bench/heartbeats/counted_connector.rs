@@ -37,7 +37,7 @@ impl Connector for CountedConnector {
 }
 
 impl Service<Uri> for CountedConnector {
-    type Response = TokioIo<CountedStream>;
+    type Response = TokioIo<Box<dyn ByteStream>>;
     type Error = io::Error;
     type Future = Pin<Box<dyn Future<Output = io::Result<Self::Response>> + Send>>;
 
@@ -46,13 +46,9 @@ impl Service<Uri> for CountedConnector {
     }
 
     fn call(&mut self, uri: Uri) -> Self::Future {
-        let bytes = Arc::clone(&self.0);
-        Box::pin(async move {
-            let address = uri.authority().map(ToString::to_string).unwrap_or_default();
-            let stream = TcpStream::connect(address).await?;
-            stream.set_nodelay(true)?;
-            Ok(TokioIo::new(CountedStream { stream, bytes }))
-        })
+        let address = uri.authority().map(ToString::to_string).unwrap_or_default();
+        let dialled = self.dial(&address);
+        Box::pin(async move { Ok(TokioIo::new(dialled.await?)) })
     }
 }
 
