@@ -1,6 +1,7 @@
 //! Where processors spend their time while a row of the comparison is measured, as `perf` samples it.
 
 mod kind;
+mod memory_copy;
 mod profiler;
 mod recording;
 mod report;
@@ -15,6 +16,7 @@ use super::round::Round;
 use super::row::Row;
 use super::scene::Scene;
 use super::work_error::WorkError;
+use memory_copy::copy_s_a_gib;
 use profiler::Profiler;
 pub use report::ProfileReport;
 
@@ -32,7 +34,7 @@ pub struct ProfileOptions {
 pub fn profile(options: &ProfileOptions, tell: &mut dyn FnMut(&Figure)) -> Result<ProfileReport, WorkError> {
     let scene = Scene::make(options.amount.free_gib)?;
     let pieces = Pieces::new();
-    let copy_s_a_gib = Profiler::copy_s_a_gib();
+    let copy_s_a_gib = copy_s_a_gib();
     let mut profiler = Profiler::new(scene.folder());
     let mut cluster = CairnCluster::start(scene.folder());
     let mut figures = Vec::new();

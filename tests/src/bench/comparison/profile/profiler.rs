@@ -1,7 +1,5 @@
 use std::collections::BTreeMap;
-use std::hint::black_box;
 use std::path::{Path, PathBuf};
-use std::time::Instant;
 
 use super::super::observer::Observer;
 use super::super::row::Row;
@@ -9,10 +7,6 @@ use super::super::subject::{Daemon, SubjectError};
 use super::recording::Recording;
 use super::stacks::Stacks;
 
-/// Bytes that are copied to see how long a copy takes: more than any cache has.
-const COPIED_BYTES: usize = 256 << 20;
-/// How often: the first copy also gets the pages.
-const COPIES: usize = 4;
 /// What threads of this program are called.
 const PROGRAM: &str = "program";
 
@@ -32,21 +26,6 @@ impl Profiler {
     /// The samples of a row, once.
     pub(super) fn take(&mut self, row: Row) -> Option<Stacks> {
         self.profiles.remove(&row)
-    }
-
-    /// How long one thread takes to copy a GiB from memory to memory: the quickest of several times.
-    pub(super) fn copy_s_a_gib() -> f64 {
-        let (from, mut to) = (vec![1_u8; COPIED_BYTES], vec![0_u8; COPIED_BYTES]);
-        let once = |_| {
-            let begun = Instant::now();
-            to.copy_from_slice(black_box(&from));
-            black_box(&mut to);
-            begun.elapsed().as_secs_f64()
-        };
-        let quickest = (0..COPIES).map(once).fold(f64::INFINITY, f64::min);
-        #[expect(clippy::cast_precision_loss, reason = "a small power of two")]
-        let copies_a_gib = (1_usize << 30) as f64 / COPIED_BYTES as f64;
-        quickest * copies_a_gib
     }
 }
 

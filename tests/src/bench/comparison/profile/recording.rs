@@ -2,7 +2,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufReader, Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
 use inferno::collapse::Collapse;
@@ -25,6 +25,9 @@ const ORDER_DEADLINE: Duration = Duration::from_secs(20);
 const DONE: &str = "ack";
 /// The program.
 const PERF: &str = "perf";
+/// Files of a recording: the samples, and what the program said.
+const DATA: &str = "data";
+const SAID: &str = "said";
 
 /// All processors, being sampled by `perf`, which is told by a pipe when to begin and when to end.
 pub(super) struct Recording {
@@ -58,9 +61,12 @@ impl Recording {
         if !ended.success() {
             return Err(failed(&self.said()));
         }
-        let folded = fold(&self.program, &self.folder.join("data")).map_err(|error| failed(&error))?;
+        let (ended, stacks) = fold(&self.program, &self.folder).map_err(|error| failed(&error))?;
+        if !ended.success() {
+            return Err(failed(&self.said()));
+        }
         fs::remove_dir_all(&self.folder).map_err(|error| failed(&error))?;
-        String::from_utf8(folded).map_err(|error| failed(&error))
+        String::from_utf8(stacks).map_err(|error| failed(&error))
     }
 
     fn order(&mut self, order: &str) -> Result<(), SubjectError> {
@@ -68,19 +74,21 @@ impl Recording {
         let mut answer = String::new();
         let perf = &mut self.perf;
         let done = wait::within(ORDER_DEADLINE, || {
-            let mut part = [0; 16];
-            let length = (&self.answers).read(&mut part).unwrap_or(0);
-            answer.push_str(&String::from_utf8_lossy(&part[..length]));
+            let heard = hear(&self.answers, &mut answer);
             let gone = perf.try_wait().is_ok_and(|ended| ended.is_some());
-            (answer.contains(DONE) || gone).then_some(answer.contains(DONE))
+            (heard.is_err() || answer.contains(DONE) || gone).then_some(heard)
         });
-        if done == Some(true) { Ok(()) } else { Err(failed(&self.said())) }
+        done.transpose().map_err(|error| failed(&error))?;
+        if answer.contains(DONE) { Ok(()) } else { Err(failed(&self.said())) }
     }
 
     /// What `perf` has to say.
     fn said(&self) -> String {
-        let said = fs::read_to_string(self.folder.join("said")).unwrap_or_default();
-        if said.is_empty() { "no answer".to_owned() } else { said }
+        match fs::read_to_string(self.folder.join(SAID)) {
+            Ok(said) if said.is_empty() => "no answer".to_owned(),
+            Ok(said) => said,
+            Err(error) => format!("no answer, and what it said cannot be read: {error}"),
+        }
     }
 }
 
@@ -98,6 +106,17 @@ fn failed(said: &dyn std::fmt::Display) -> SubjectError {
     SubjectError::failed("perf (Debian's package `linux-perf`, as root)", said)
 }
 
+/// Adds what has arrived, if anything has.
+fn hear(mut answers: &File, answer: &mut String) -> io::Result<()> {
+    let mut part = [0; 16];
+    match answers.read(&mut part) {
+        Ok(length) => answer.push_str(&String::from_utf8_lossy(&part[..length])),
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+        Err(error) => return Err(error),
+    }
+    Ok(())
+}
+
 /// Starts `perf`, which samples nothing yet.
 fn spawn(program: &Path, folder: &Path) -> io::Result<(Child, File, File)> {
     if folder.exists() {
@@ -112,26 +131,30 @@ fn spawn(program: &Path, folder: &Path) -> io::Result<(Child, File, File)> {
     command.args(["record", "--all-cpus", "--delay=-1", "--freq", &SAMPLES_A_SECOND.to_string()]);
     command.arg(format!("--call-graph=dwarf,{STACK_BYTES}"));
     command.arg(format!("--control=fifo:{},{}", orders.display(), answers.display()));
-    command.arg("--output").arg(folder.join("data"));
-    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(File::create(folder.join("said"))?);
+    command.arg("--output").arg(folder.join(DATA));
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(File::create(folder.join(SAID))?);
     let perf = command.spawn()?;
     // Open for both, so that neither side waits for the other to open it.
     let open = |pipe: &Path| OpenOptions::new().read(true).write(true).custom_flags(O_NONBLOCK).open(pipe);
     Ok((perf, open(&orders)?, open(&answers)?))
 }
 
-fn fold(program: &Path, data: &Path) -> io::Result<Vec<u8>> {
+/// How the program ended that reads the samples, and their stacks.
+fn fold(program: &Path, folder: &Path) -> io::Result<(ExitStatus, Vec<u8>)> {
     let mut command = Command::new(program);
     // Inlined callers would be looked up one by one, by another program.
-    command.args(["script", "--no-inline", "--fields=comm,pid,tid,time,event,ip,sym,dso", "--input"]).arg(data);
-    let mut script = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn()?;
+    command
+        .args(["script", "--no-inline", "--fields=comm,pid,tid,time,event,ip,sym,dso", "--input"])
+        .arg(folder.join(DATA));
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(File::create(folder.join(SAID))?);
+    let mut script = command.spawn()?;
     let mut options = Options::default();
     options.include_pid = true;
-    let mut folded = Vec::new();
+    let mut stacks = Vec::new();
     if let Some(output) = script.stdout.take() {
-        Folder::from(options).collapse(BufReader::new(output), &mut folded)?;
+        Folder::from(options).collapse(BufReader::new(output), &mut stacks)?;
     }
-    if script.wait()?.success() { Ok(folded) } else { Err(io::Error::other("perf script failed")) }
+    Ok((script.wait()?, stacks))
 }
 
 #[cfg(test)]
@@ -176,6 +199,19 @@ mod tests {
         let refused = Recording::start_by(&program(folder.path(), "echo no such event >&2; exit 1"), folder.path());
         let said = refused.map(drop).unwrap_err().to_string();
         assert!(said.contains("no such event") && said.contains("linux-perf"), "{said}");
+    }
+
+    #[test]
+    fn samples_that_cannot_be_read_are_told() {
+        let folder = tempfile::tempdir().unwrap();
+        let unwilling = WILLING.replacen(
+            "if [ \"$1\" = script ]; then",
+            "if [ \"$1\" = script ]; then echo no samples >&2; exit 1;",
+            1,
+        );
+        let recording = Recording::start_by(&program(folder.path(), &unwilling), folder.path()).unwrap();
+        let said = recording.finish().unwrap_err().to_string();
+        assert!(said.contains("no samples"), "{said}");
     }
 
     #[test]
