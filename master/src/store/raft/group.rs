@@ -18,7 +18,7 @@ use super::convert::{
 use super::entry_convert::logged;
 use super::settings::{LogLimits, config};
 use super::snapshot::SnapshotFiles;
-use super::{InvalidMessage, LogStore, LoneMember, Network, Peer, Peers, Raft, Silence, StateMachine};
+use super::{InvalidMessage, LogStore, Network, NoFollowers, Peer, Peers, Raft, Silence, StateMachine};
 
 /// How long a leader that stops waits for its successor.
 const HAND_OVER_LIMIT: Duration = Duration::from_secs(1);
@@ -107,12 +107,12 @@ impl Group {
     ) -> Result<(Self, JoinHandle<()>), StartError> {
         let config = config(limits).map_err(|error| StartError::storage(&error))?;
         let silence = Arc::new(Silence::default());
-        let lone = log.lone();
+        let no_followers = log.no_followers();
         let network = Network::new(me, Arc::clone(&peers), Arc::clone(&silence));
         let raft =
             Raft::new(me, Arc::new(config), network, log, state).await.map_err(|error| StartError::storage(&error))?;
         silence.follow(&raft);
-        let (roles, watching) = Roles::watch(&raft, me, lone);
+        let (roles, watching) = Roles::watch(&raft, me, no_followers);
         Ok((Self { raft, me, peers, changing: Arc::default(), roles }, watching))
     }
 
@@ -331,7 +331,7 @@ impl Group {
 }
 
 impl Roles {
-    fn watch(raft: &Raft, me: u64, lone: LoneMember) -> (Self, JoinHandle<()>) {
+    fn watch(raft: &Raft, me: u64, no_followers: NoFollowers) -> (Self, JoinHandle<()>) {
         let mut metrics = raft.server_metrics();
         let (leads_sender, leads) = watch::channel(false);
         let (leader_sender, leader) = watch::channel(None);
@@ -339,8 +339,9 @@ impl Roles {
             loop {
                 let (now_leads, now_leader) = {
                     let metrics = metrics.borrow_and_update();
-                    lone.set(metrics.membership_config.nodes().map(|(id, _)| *id).eq([me]));
-                    (metrics.state == ServerState::Leader, metrics.current_leader)
+                    let leads = metrics.state == ServerState::Leader;
+                    no_followers.update(me, leads, metrics.membership_config.nodes().map(|(id, _)| *id));
+                    (leads, metrics.current_leader)
                 };
                 leads_sender.send_if_modified(|known| std::mem::replace(known, now_leads) != now_leads);
                 leader_sender.send_if_modified(|known| std::mem::replace(known, now_leader) != now_leader);

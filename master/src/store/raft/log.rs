@@ -17,7 +17,8 @@ use super::log_records::{
     encode_vote, entry_key, index_of, read_log_id, read_vote,
 };
 use super::log_tail::LogTail;
-use super::log_writer::{Done, LogWrite, LogWriter, LoneMember};
+use super::log_writer::{Done, LogWrite, LogWriter};
+use super::no_followers::NoFollowers;
 use super::{Entry, LogId, Types, Vote};
 
 /// Entries removed by one write when the log is purged.
@@ -31,7 +32,7 @@ const PURGE_STEP_ENTRIES: u64 = 4096;
 pub(crate) struct LogStore {
     log: LogReader,
     writer: LogWriter,
-    lone: LoneMember,
+    no_followers: NoFollowers,
     writes: u64,
     committed: Option<LogId>,
     committed_is_written: bool,
@@ -47,11 +48,11 @@ impl LogStore {
         let (start, last) = check_entries(db, purged)?;
         let database = Arc::new(opened);
         let tail = Arc::new(Mutex::new(LogTail::new(purged, start, last)));
-        let lone = LoneMember::default();
-        let writer = LogWriter::start(Arc::clone(&database), Arc::clone(&tail), writing, lone.clone())?;
+        let no_followers = NoFollowers::default();
+        let writer = LogWriter::start(Arc::clone(&database), Arc::clone(&tail), writing, no_followers.clone())?;
         let log = LogReader { database, tail, vote: Arc::new(Mutex::new(vote)) };
         let committed = read_log_id(log.database.db(), COMMITTED_KEY)?;
-        Ok(Self { log, writer, lone, writes: 0, committed, committed_is_written: true })
+        Ok(Self { log, writer, no_followers, writes: 0, committed, committed_is_written: true })
     }
 
     /// True if nothing was ever written.
@@ -59,9 +60,9 @@ impl LogStore {
         self.log.tail.lock().last().is_none() && self.log.vote.lock().is_none()
     }
 
-    /// To be told whether this master is alone in its group.
-    pub(super) fn lone(&self) -> LoneMember {
-        self.lone.clone()
+    /// To be told whether this master sends nobody entries.
+    pub(super) fn no_followers(&self) -> NoFollowers {
+        self.no_followers.clone()
     }
 
     /// Whether an entry was written, and is not in memory alone.

@@ -94,10 +94,10 @@ async fn append_at_once(log: &mut LogStore, index: u64) -> bool {
 }
 
 #[tokio::test]
-async fn a_lone_member_writes_in_place() {
+async fn a_master_that_sends_nobody_entries_writes_in_place() {
     let dir = tempfile::tempdir().unwrap();
     let mut log = LogStore::open(dir.path(), true, LogWriting::Thread).unwrap();
-    log.lone().set(true);
+    log.no_followers().set(true);
     assert!(append_at_once(&mut log, 0).await, "nothing is known of the disk yet that speaks against it");
 }
 
@@ -106,11 +106,11 @@ async fn a_write_in_place_waits_for_those_that_are_queued() {
     let dir = tempfile::tempdir().unwrap();
     let mut log = LogStore::open(dir.path(), true, LogWriting::Thread).unwrap();
     for round in 0..50 {
-        log.lone().set(false);
+        log.no_followers().set(false);
         // Two that nobody waits for, while the next one is made.
         log.append([entry(3 * round)], IOFlushed::noop()).await.unwrap();
         log.append([entry(3 * round + 1)], IOFlushed::noop()).await.unwrap();
-        log.lone().set(true);
+        log.no_followers().set(true);
         append_at_once(&mut log, 3 * round + 2).await;
         assert!((0..3).all(|before| log.is_written(3 * round + before)), "those before it are written first");
     }

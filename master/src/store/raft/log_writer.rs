@@ -1,6 +1,5 @@
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -15,6 +14,7 @@ use super::super::database::{Database, unsynced};
 use super::Types;
 use super::log_records::database;
 use super::log_tail::LogTail;
+use super::no_followers::NoFollowers;
 
 /// Writes that wait for the disk. When it is full the Raft core waits.
 const QUEUE_LIMIT: usize = 1024;
@@ -62,22 +62,7 @@ pub(super) struct WritingThread {
     thread: Option<JoinHandle<()>>,
     /// Held by whoever writes.
     worker: Arc<Mutex<Worker>>,
-    lone: LoneMember,
-}
-
-/// Whether this master is all of its group: nobody is sent entries while they are written.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct LoneMember(Arc<AtomicBool>);
-
-impl LoneMember {
-    /// From now on. Writes are as durable either way, so it may be told late.
-    pub(super) fn set(&self, lone: bool) {
-        self.0.store(lone, Ordering::Relaxed);
-    }
-
-    fn is_lone(&self) -> bool {
-        self.0.load(Ordering::Relaxed)
-    }
+    no_followers: NoFollowers,
 }
 
 impl LogWriter {
@@ -85,7 +70,7 @@ impl LogWriter {
         database: Arc<Database>,
         tail: Arc<Mutex<LogTail>>,
         writing: LogWriting,
-        lone: LoneMember,
+        no_followers: NoFollowers,
     ) -> io::Result<Self> {
         let synced = writing != LogWriting::Unsynced;
         let worker = Mutex::new(Worker { database, tail, synced, written: 0, took: Duration::ZERO, failure: None });
@@ -96,7 +81,7 @@ impl LogWriter {
         let worker = Arc::new(worker);
         let work = Arc::clone(&worker);
         let thread = std::thread::Builder::new().name("raft-log".to_owned()).spawn(move || run(&work, writes))?;
-        Ok(Self::Thread(WritingThread { queue: Some(queue), thread: Some(thread), worker, lone }))
+        Ok(Self::Thread(WritingThread { queue: Some(queue), thread: Some(thread), worker, no_followers }))
     }
 
     /// Makes a write, or queues it; waits while the queue is full. There is one caller at a time.
@@ -133,7 +118,7 @@ impl WritingThread {
     /// Makes a write here if that gains; gives it back otherwise. Waking the thread and being woken by it takes a lone
     /// writer longer than the rest of a write, and there is nothing else to be done meanwhile.
     fn write_in_place(&self, write: LogWrite) -> Option<LogWrite> {
-        if !self.lone.is_lone() || write.entries != IN_PLACE_ENTRIES {
+        if !self.no_followers.get() || write.entries != IN_PLACE_ENTRIES {
             return Some(write);
         }
         match self.worker.try_lock() {

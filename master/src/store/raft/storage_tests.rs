@@ -13,7 +13,7 @@ use super::{LogStore, StateMachine, Types};
 
 struct Builder {
     writing: LogWriting,
-    lone: bool,
+    in_place: bool,
 }
 
 impl StoreBuilder<Types, LogStore, StateMachine, TempDir> for Builder {
@@ -23,15 +23,15 @@ impl StoreBuilder<Types, LogStore, StateMachine, TempDir> for Builder {
             std::fs::create_dir(dir.path().join(name)).unwrap();
         }
         let log = LogStore::open(&dir.path().join("log"), true, self.writing).unwrap();
-        log.lone().set(self.lone);
+        log.no_followers().set(self.in_place);
         let state = Arc::new(StateStore::open(&dir.path().join("state"), true).unwrap());
         let machine = StateMachine::new(state, dir.path().join("snapshots")).unwrap();
         Ok((dir, log, machine))
     }
 }
 
-fn test_all(writing: LogWriting, lone: bool) {
-    Types::run(async { Suite::test_all(Builder { writing, lone }).await }).unwrap();
+fn test_all(writing: LogWriting, in_place: bool) {
+    Types::run(async { Suite::test_all(Builder { writing, in_place }).await }).unwrap();
 }
 
 #[test]
@@ -40,7 +40,7 @@ fn the_stores_pass_the_storage_suite_of_openraft() {
 }
 
 #[test]
-fn so_they_do_when_a_lone_member_writes_in_place() {
+fn so_they_do_when_entries_are_written_in_place() {
     test_all(LogWriting::Thread, true);
 }
 
