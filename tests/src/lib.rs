@@ -34,6 +34,7 @@ pub mod wait;
 pub mod workload;
 
 mod dev_cluster;
+mod dialler;
 mod foreground;
 mod key_watcher;
 mod machine;

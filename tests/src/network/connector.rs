@@ -1,14 +1,10 @@
-use std::future::Future;
 use std::io;
-use std::pin::Pin;
-use std::task::{Context, Poll};
 
 use cairn_proto::transport::{ByteStream, Connector, Dialling};
-use hyper_util::rt::TokioIo;
-use tonic::codegen::Service;
-use tonic::transport::{Channel, Endpoint, Uri};
+use tonic::transport::{Channel, Endpoint};
 
 use super::{Network, Place};
+use crate::dialler::Dialler;
 
 /// Connects over the network in the name of one place.
 #[derive(Debug, Clone)]
@@ -25,7 +21,7 @@ impl NetworkConnector {
 
 impl Connector for NetworkConnector {
     fn connect(&self, endpoint: &Endpoint) -> Channel {
-        endpoint.connect_with_connector_lazy(self.clone())
+        endpoint.connect_with_connector_lazy(Dialler(self.clone()))
     }
 
     fn dial(&self, address: &str) -> Dialling {
@@ -39,21 +35,5 @@ impl Connector for NetworkConnector {
                 }
             }
         })
-    }
-}
-
-impl Service<Uri> for NetworkConnector {
-    type Response = TokioIo<Box<dyn ByteStream>>;
-    type Error = io::Error;
-    type Future = Pin<Box<dyn Future<Output = io::Result<Self::Response>> + Send>>;
-
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, uri: Uri) -> Self::Future {
-        let address = uri.authority().map(ToString::to_string).unwrap_or_default();
-        let dialled = self.dial(&address);
-        Box::pin(async move { Ok(TokioIo::new(dialled.await?)) })
     }
 }

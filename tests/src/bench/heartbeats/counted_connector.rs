@@ -5,11 +5,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
 
 use cairn_proto::transport::{ByteStream, Connector, Dialling};
-use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
-use tonic::codegen::Service;
-use tonic::transport::{Channel, Endpoint, Uri};
+use tonic::transport::{Channel, Endpoint};
+
+use crate::dialler::Dialler;
 
 /// Connects over TCP and counts what goes through all of its connections, both ways.
 #[derive(Debug, Clone, Default)]
@@ -23,7 +23,7 @@ impl CountedConnector {
 
 impl Connector for CountedConnector {
     fn connect(&self, endpoint: &Endpoint) -> Channel {
-        endpoint.connect_with_connector_lazy(self.clone())
+        endpoint.connect_with_connector_lazy(Dialler(self.clone()))
     }
 
     fn dial(&self, address: &str) -> Dialling {
@@ -33,22 +33,6 @@ impl Connector for CountedConnector {
             stream.set_nodelay(true)?;
             Ok(Box::new(CountedStream { stream, bytes }) as Box<dyn ByteStream>)
         })
-    }
-}
-
-impl Service<Uri> for CountedConnector {
-    type Response = TokioIo<Box<dyn ByteStream>>;
-    type Error = io::Error;
-    type Future = Pin<Box<dyn Future<Output = io::Result<Self::Response>> + Send>>;
-
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, uri: Uri) -> Self::Future {
-        let address = uri.authority().map(ToString::to_string).unwrap_or_default();
-        let dialled = self.dial(&address);
-        Box::pin(async move { Ok(TokioIo::new(dialled.await?)) })
     }
 }
 
