@@ -9,7 +9,9 @@ const TAIL_LIMIT_BYTES: usize = 4 << 20;
 /// The end of the log: what of it is in memory, and where it ends.
 ///
 /// Entries that are not yet durable are always in memory, so the log can be read past what is on disk. Durable ones
-/// stay while there is room, so that replicating and applying a new entry reads no disk.
+/// stay while there is room, so that replicating and applying a new entry reads no disk. What has no room any more goes
+/// when an entry is added, not when one becomes durable: it is given back by a thread like the one that took it, and not
+/// by the one that writes the log, which would hold its allocator up.
 #[derive(Debug, Default)]
 pub(super) struct LogTail {
     purged: Option<LogId>,
@@ -57,14 +59,14 @@ impl LogTail {
         self.last = Some(entry.log_id);
         self.cached_bytes += size_bytes;
         self.cached.push_back(Cached { entry, size_bytes, write });
+        while self.cached_bytes > TAIL_LIMIT_BYTES && self.cached.front().is_some_and(|c| c.write <= self.durable) {
+            self.pop_front();
+        }
     }
 
     /// Writes up to `write` are on stable storage.
     pub(super) fn set_durable(&mut self, write: u64) {
         self.durable = self.durable.max(write);
-        while self.cached_bytes > TAIL_LIMIT_BYTES && self.cached.front().is_some_and(|c| c.write <= self.durable) {
-            self.pop_front();
-        }
     }
 
     /// Forgets every entry behind `last`.
@@ -150,9 +152,11 @@ mod tests {
         }
         assert_eq!(indexes(&tail, 0..4), [0, 1, 2, 3]);
         tail.set_durable(2);
-        assert_eq!(indexes(&tail, tail.cached_from()..4), [2, 3]);
-        tail.set_durable(4);
-        assert_eq!(indexes(&tail, tail.cached_from()..4), [3]);
+        tail.push(entry(4), TAIL_LIMIT_BYTES, 5);
+        assert_eq!(indexes(&tail, tail.cached_from()..5), [2, 3, 4]);
+        tail.set_durable(5);
+        tail.push(entry(5), 1, 6);
+        assert_eq!(indexes(&tail, tail.cached_from()..6), [5]);
     }
 
     #[test]
@@ -163,8 +167,9 @@ mod tests {
         tail.truncate_after(Some(entry(0).log_id));
         tail.push(entry(1), TAIL_LIMIT_BYTES, 3);
         tail.set_durable(1);
-        assert_eq!(indexes(&tail, tail.cached_from()..2), [1]);
-        assert_eq!(tail.last(), Some(entry(1).log_id));
+        tail.push(entry(2), 1, 4);
+        assert_eq!(indexes(&tail, tail.cached_from()..3), [1, 2]);
+        assert_eq!(tail.last(), Some(entry(2).log_id));
     }
 
     #[test]
