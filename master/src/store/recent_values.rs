@@ -73,7 +73,7 @@ impl RecentValues {
         for (key, written) in writes {
             match written {
                 Some(written) => generations.set(key, written),
-                None => generations.insert(Bytes::copy_from_slice(key), Recent { since: index, value: None }),
+                None => generations.insert(key, Recent { since: index, value: None }),
             }
         }
     }
@@ -95,7 +95,7 @@ impl Generations {
             return Some(recent.clone());
         }
         let (key, recent) = self.old.remove_entry(key)?;
-        self.insert(key, recent.clone());
+        self.insert(&key, recent.clone());
         Some(recent)
     }
 
@@ -105,20 +105,22 @@ impl Generations {
             return self.forget(key);
         }
         let value = Some(Bytes::copy_from_slice(&written.value));
-        self.insert(Bytes::copy_from_slice(key), Recent { since: written.version, value });
+        self.insert(key, Recent { since: written.version, value });
     }
 
     /// An older entry may stay in the old generation: it is not looked at as long as this one is young, and goes before.
-    fn insert(&mut self, key: Bytes, recent: Recent) {
-        let size_bytes = weight_bytes(&key, &recent);
+    fn insert(&mut self, key: &[u8], recent: Recent) {
+        let size_bytes = weight_bytes(key, &recent);
         if self.young_bytes + size_bytes > self.limit_bytes {
             self.old = std::mem::take(&mut self.young);
             self.young_bytes = 0;
         }
-        let key_bytes = key.len();
         self.young_bytes += size_bytes;
-        if let Some(replaced) = self.young.insert(key, recent) {
-            self.young_bytes -= key_bytes + weight_bytes(&[], &replaced);
+        if let Some(known) = self.young.get_mut(key) {
+            self.young_bytes -= weight_bytes(key, known);
+            *known = recent;
+        } else {
+            self.young.insert(Bytes::copy_from_slice(key), recent);
         }
     }
 
