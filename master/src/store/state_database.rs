@@ -47,12 +47,13 @@ impl StateDatabase {
         Ok(Self { database, directory, recent_values: RecentValues::default() })
     }
 
-    /// Applies writes and what the state says of the log besides, together. There is one writer at a time.
+    /// Applies writes and what the state says of the log besides, together. There is one writer at a time. The highest
+    /// id of a master is told where it is a new one.
     pub(crate) fn write(
         &self,
         writes: &[Write],
         position: &wire::SnapshotMeta,
-        highest_master: u64,
+        new_highest_master: Option<u64>,
         recent: &RecentCommands,
     ) -> Result<(), ReadError> {
         let mut batch = WriteBatch::default();
@@ -63,7 +64,9 @@ impl StateDatabase {
             }
         }
         batch.put(POSITION_KEY, position.encode_to_vec());
-        batch.put(HIGHEST_MASTER_KEY, highest_master.to_be_bytes());
+        if let Some(highest_master) = new_highest_master {
+            batch.put(HIGHEST_MASTER_KEY, highest_master.to_be_bytes());
+        }
         batch.put(RECENT_COMMANDS_KEY, recent.to_wire().encode_to_vec());
         self.recent_values.note(writes, index_of(position));
         self.database.db().write_opt(batch, &unsynced()).map_err(failed)

@@ -90,10 +90,13 @@ impl StateStore {
         highest_master: u64,
         recent: &RecentCommands,
     ) -> Result<(), ReadError> {
-        self.current.load().write(writes, position, highest_master, recent)?;
+        let new_highest = (*self.highest_master.borrow() != highest_master).then_some(highest_master);
+        self.current.load().write(writes, position, new_highest, recent)?;
         // Whoever is told of the new state from here on must see it.
         self.forget_view();
-        self.highest_master.send_if_modified(|known| std::mem::replace(known, highest_master) != highest_master);
+        if let Some(highest_master) = new_highest {
+            self.highest_master.send_replace(highest_master);
+        }
         if writes.iter().any(|(key, _)| key == LEASE_KEY) {
             self.announce_lease()?;
         }
