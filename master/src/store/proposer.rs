@@ -8,6 +8,7 @@ use tonic::async_trait;
 
 use super::attempt::Attempt;
 use super::command_numbers::CommandNumbers;
+use super::raft::{LoggedCommand, logged};
 use super::state_store::StateStore;
 use super::{Command, CommitError, Committed, Epoch, Group, Outcome, Proposal, Standing};
 use crate::lease::keeper::LeaseStore;
@@ -69,22 +70,22 @@ impl Proposer {
             number: Some(under_way.number()),
             operations: command.into_operations(),
         };
-        self.run(proposal, deadline).await
+        self.run(logged(proposal), deadline).await
     }
 
     /// Tries until the command is through the log, the deadline is over, or trying again makes no sense.
-    async fn run(&self, proposal: Proposal, deadline: Instant) -> Result<Committed, CommitError> {
+    async fn run(&self, command: LoggedCommand, deadline: Instant) -> Result<Committed, CommitError> {
         let mut history = History::default();
         let mut leader = self.group.leader();
         loop {
-            let attempt = timeout_at(deadline, self.attempt(&proposal, &mut leader)).await;
+            let attempt = timeout_at(deadline, self.attempt(&command, &mut leader)).await;
             match attempt.unwrap_or_else(|_| Attempt::Unknown { why: "no answer in time".to_owned() }) {
                 Attempt::Done(outcome) => return self.settle(outcome, history, deadline).await,
                 Attempt::NotTaken { why } => history.last = why,
                 Attempt::Unknown { why } => history.doubt = Some(why),
             }
-            let repeatable = proposal.number.is_some() || history.doubt.is_none();
-            if !repeatable || Instant::now() >= deadline || !self.may_go_on(&proposal) {
+            let repeatable = command.proposal().number.is_some() || history.doubt.is_none();
+            if !repeatable || Instant::now() >= deadline || !self.may_go_on(command.proposal()) {
                 return Err(history.gave_up());
             }
             let until = deadline.min(Instant::now() + RETRY_PAUSE);
@@ -94,13 +95,14 @@ impl Proposer {
         }
     }
 
-    async fn attempt(&self, proposal: &Proposal, leader: &mut watch::Receiver<Option<u64>>) -> Attempt {
+    async fn attempt(&self, command: &LoggedCommand, leader: &mut watch::Receiver<Option<u64>>) -> Attempt {
         let target = *leader.borrow_and_update();
         match target {
             None => Attempt::NotTaken { why: "no master leads Raft".to_owned() },
-            Some(master) if master == self.group.me() => self.group.propose(proposal.clone()).await,
+            Some(master) if master == self.group.me() => self.group.propose(command.clone()).await,
             Some(master) => tokio::select! {
-                attempt = self.group.forward(master, proposal) => attempt,
+                // On the heap, so that the usual way is not as large as this one.
+                attempt = Box::pin(self.group.forward(master, command.proposal())) => attempt,
                 _ = leader.changed() => {
                     Attempt::Unknown { why: format!("master {master} ceased to lead Raft before it answered") }
                 }
@@ -155,6 +157,6 @@ impl LeaseStore for Proposer {
     async fn propose(&self, command: Command, limit: Duration) -> Result<(), CommitError> {
         let (leader, epoch, id) = (self.id, Epoch(0), CommandId::generate());
         let proposal = Proposal { leader, epoch, id, number: None, operations: command.into_operations() };
-        self.run(proposal, Instant::now() + limit).await.map(drop)
+        self.run(logged(proposal), Instant::now() + limit).await.map(drop)
     }
 }

@@ -37,9 +37,10 @@ pub use settings::LogLimits;
 
 pub(crate) use admission::Admission;
 use convert::InvalidMessage;
+pub(super) use entry_convert::logged;
 pub(crate) use group::{Group, RequestError};
 pub(crate) use log::LogStore;
-use logged_command::LoggedCommand;
+pub(crate) use logged_command::LoggedCommand;
 use network::Network;
 use no_followers::NoFollowers;
 pub(crate) use peer::Peer;

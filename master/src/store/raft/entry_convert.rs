@@ -38,7 +38,7 @@ pub(super) fn entry_from_wire(entry: wire::Entry) -> Result<Entry, InvalidMessag
 }
 
 /// A command for the log, encoded once for all who keep it or get it.
-pub(super) fn logged(proposal: Proposal) -> LoggedCommand {
+pub(crate) fn logged(proposal: Proposal) -> LoggedCommand {
     let encoded = proposal_to_wire(&proposal).encode_to_vec();
     LoggedCommand::new(proposal, encoded.into())
 }

@@ -11,7 +11,7 @@ use tonic::{Request, Status};
 
 use super::super::apply::takes_lease;
 use super::super::{Attempt, COMMAND_LIMIT_BYTES, Operation, Outcome, Proposal};
-use super::entry_convert::{proposal_from_wire, proposal_to_wire};
+use super::entry_convert::{logged, proposal_from_wire, proposal_to_wire};
 use super::group::Group;
 use super::peers::Lane;
 use super::{InvalidMessage, RequestError};
@@ -56,7 +56,7 @@ impl Group {
             return Err(InvalidMessage::new("a command of another master").into());
         }
         check(&proposal)?;
-        Ok(attempt_to_wire(self.propose(proposal).await))
+        Ok(attempt_to_wire(self.propose(logged(proposal)).await))
     }
 }
 

@@ -10,15 +10,14 @@ use openraft::{Instant, ServerState, Snapshot};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use super::super::{Attempt, Member, MemberRole, MemberState, MemberStatus, Proposal};
+use super::super::{Attempt, Member, MemberRole, MemberState, MemberStatus};
 use super::convert::{
     append_from_wire, append_response_to_wire, snapshot_meta_from_wire, transfer_from_wire, vote_from_wire,
     vote_request_from_wire, vote_response_to_wire, vote_to_wire,
 };
-use super::entry_convert::logged;
 use super::settings::{LogLimits, config};
 use super::snapshot::SnapshotFiles;
-use super::{InvalidMessage, LogStore, Network, NoFollowers, Peer, Peers, Raft, Silence, StateMachine};
+use super::{InvalidMessage, LogStore, LoggedCommand, Network, NoFollowers, Peer, Peers, Raft, Silence, StateMachine};
 
 /// How long a leader that stops waits for its successor.
 const HAND_OVER_LIMIT: Duration = Duration::from_secs(1);
@@ -138,8 +137,8 @@ impl Group {
 
     /// Puts a command into this master's log, if it leads; answers when this master has applied it. Proposals made at
     /// the same time share writes to the log.
-    pub(crate) async fn propose(&self, proposal: Proposal) -> Attempt {
-        match self.raft.client_write(logged(proposal)).await {
+    pub(crate) async fn propose(&self, command: LoggedCommand) -> Attempt {
+        match self.raft.client_write(command).await {
             Ok(answer) => Attempt::Done(answer.data),
             Err(RaftError::APIError(error)) => match error {
                 ClientWriteError::LogEntryDiscarded(_) => Attempt::Unknown { why: error.to_string() },

@@ -25,7 +25,7 @@ impl LoggedCommand {
     }
 
     /// The command.
-    pub(super) fn proposal(&self) -> &Proposal {
+    pub(crate) fn proposal(&self) -> &Proposal {
         &self.shared.proposal
     }
 
