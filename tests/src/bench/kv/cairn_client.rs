@@ -1,13 +1,13 @@
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use cairn_proto::transport::{Liveness, TcpConnector, channel};
+use cairn_proto::transport::{DirectChannel, Liveness, TcpConnector};
 use cairn_proto::wire;
 use cairn_proto::wire::key_value_client::KeyValueClient;
 use cairn_proto::wire::metadata_client::MetadataClient;
 use tokio::task::AbortHandle;
 use tokio::time::{MissedTickBehavior, interval};
-use tonic::transport::Channel;
 
 use super::error::KvError;
 use super::service_client::Entry;
@@ -15,7 +15,7 @@ use super::service_client::Entry;
 /// A registered client of the elected master, kept alive by heartbeats.
 #[derive(Debug)]
 pub(super) struct CairnClient {
-    values: KeyValueClient<Channel>,
+    values: KeyValueClient<DirectChannel>,
     session: u64,
     sequence: u64,
     heartbeats: AbortHandle,
@@ -24,7 +24,7 @@ pub(super) struct CairnClient {
 impl CairnClient {
     /// Registers with the elected master. Needs a runtime of tokio.
     pub(super) async fn connect(elected: &str) -> Result<Self, KvError> {
-        let connection = channel(&TcpConnector, elected, Liveness::USUAL)
+        let connection = DirectChannel::new(Arc::new(TcpConnector), elected, Liveness::USUAL)
             .map_err(|error| KvError::Cluster { what: "connect to the elected master", said: error.to_string() })?;
         let mut metadata = MetadataClient::new(connection.clone());
         let request = wire::OpenSessionRequest { host: String::new(), purpose: "benchmark".to_owned() };
@@ -67,7 +67,7 @@ impl Drop for CairnClient {
 
 /// Until it is aborted. A heartbeat that fails is made up for by the next; if all do, the session expires, and the
 /// requests say so.
-async fn keep_alive(mut metadata: MetadataClient<Channel>, session: u64, period: Duration) {
+async fn keep_alive(mut metadata: MetadataClient<DirectChannel>, session: u64, period: Duration) {
     let mut beats = interval(period);
     beats.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {

@@ -1,6 +1,7 @@
+use std::sync::Arc;
+
 use bytes::Bytes;
-use cairn_proto::transport::{InvalidAddress, Liveness, TcpConnector, channel};
-use tonic::transport::Channel;
+use cairn_proto::transport::{DirectChannel, InvalidAddress, Liveness, TcpConnector};
 
 use super::error::KvError;
 use super::service_client::Entry;
@@ -16,7 +17,7 @@ mod wire {
 /// A client of one member.
 #[derive(Debug)]
 pub(super) struct EtcdClient {
-    keys: KvClient<Channel>,
+    keys: KvClient<DirectChannel>,
 }
 
 impl EtcdClient {
@@ -50,7 +51,7 @@ pub(super) async fn leads(member: &str) -> Result<Option<bool>, KvError> {
     Ok((answer.leader != 0).then_some(answer.leader == member))
 }
 
-fn connection(member: &str) -> Result<Channel, KvError> {
-    channel(&TcpConnector, member, Liveness::USUAL)
+fn connection(member: &str) -> Result<DirectChannel, KvError> {
+    DirectChannel::new(Arc::new(TcpConnector), member, Liveness::USUAL)
         .map_err(|error: InvalidAddress| KvError::Cluster { what: "connect to etcd", said: error.to_string() })
 }
