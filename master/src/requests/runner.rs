@@ -87,7 +87,9 @@ impl Requests {
         session: &mut StoreSession,
         plan: &mut impl FnMut(&mut StoreSession) -> Result<R, Failure>,
     ) -> Result<Answer<R>, Failure> {
-        if State(session.view()).session(id.client)?.is_none() {
+        let registration = keys::session(id.client);
+        // That there is one is enough: what it says is not read for each request.
+        if session.view().get(&registration)?.is_none() {
             self.forget(id.client);
             return Err(Refusal::SessionExpired { session: id.client.to_string() }.into());
         }
@@ -110,7 +112,7 @@ impl Requests {
             Err(failure) => return Err(failure),
         };
         let record = SlotRecord { sequence: id.sequence, outcome: Some(kept(&outcome)) };
-        session.require(keys::session(id.client), Expected::Present);
+        session.require(registration, Expected::Present);
         session.put(keys::slot(id.client, id.sequence), encode(&record));
         Ok(Answer::New(outcome))
     }
