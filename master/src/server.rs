@@ -1,11 +1,16 @@
 //! A master as a process: opens its store, serves, and stops in order.
 
+mod divided;
+mod placed_socket;
+mod serving_thread;
+
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use cairn_proto::transport::{self, Connector};
 use tokio::net::TcpListener;
+use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
 
@@ -59,6 +64,9 @@ pub enum RunError {
     /// Serving failed.
     #[error("cannot serve: {0}")]
     Serve(#[from] tonic::transport::Error),
+    /// A thread that serves cannot be started, or ended too early.
+    #[error("the thread that serves: {0}")]
+    ServingThread(std::io::Error),
     /// A part of the master ended that never ends.
     #[error("a part of the master ended early: {0}")]
     Task(#[from] tokio::task::JoinError),
@@ -93,13 +101,14 @@ async fn run_on(
     master.run(|routes, close| serve(routes, listener, close), shutdown).await
 }
 
-/// Serves over TCP until told to stop, then lets requests under way end for a moment.
-pub(crate) async fn serve(
-    routes: Routes,
-    listener: TcpListener,
-    stop: CancellationToken,
-) -> Result<(), tonic::transport::Error> {
-    transport::serve(routes, STREAMS_PER_CONNECTION, transport::tcp_incoming(listener), stop, DRAIN_DEADLINE).await
+/// Serves over TCP until told to stop, then lets requests under way end for a moment. Where this thread is all that runs
+/// the master, a second one serves what it should not be held up by.
+pub(crate) async fn serve(routes: Routes, listener: TcpListener, stop: CancellationToken) -> Result<(), RunError> {
+    if Handle::current().runtime_flavor() == RuntimeFlavor::CurrentThread {
+        return divided::serve(routes, listener, stop).await;
+    }
+    let incoming = transport::tcp_incoming(listener);
+    Ok(transport::serve(routes, STREAMS_PER_CONNECTION, incoming, stop, DRAIN_DEADLINE).await?)
 }
 
 /// A master whose store is open, and that nobody can reach yet.
@@ -151,10 +160,11 @@ impl Master {
 
     /// Takes part until `shutdown`, then gives up the lease. `serve` serves the services at the master's address until
     /// its token is cancelled.
-    pub async fn run<S, F>(self, serve: S, shutdown: impl Future<Output = ()>) -> Result<(), RunError>
+    pub async fn run<S, F, E>(self, serve: S, shutdown: impl Future<Output = ()>) -> Result<(), RunError>
     where
         S: FnOnce(Routes, CancellationToken) -> F,
-        F: Future<Output = Result<(), tonic::transport::Error>> + Send + 'static,
+        F: Future<Output = Result<(), E>> + Send + 'static,
+        E: Into<RunError> + Send + 'static,
     {
         let Self { store, office, routes } = self;
         let (retire, close) = (CancellationToken::new(), CancellationToken::new());
@@ -166,13 +176,13 @@ impl Master {
         let ended = tokio::select! {
             () = shutdown => Ok(()),
             fatal = store.fatal() => Err(RunError::Store(fatal)),
-            served = &mut serving => return Err(served?.err().map_or_else(unexpected_end, RunError::Serve)),
+            served = &mut serving => return Err(served?.err().map_or_else(unexpected_end, Into::into)),
         };
         retire.cancel();
         following.await?;
         farewell(&store).await;
         close.cancel();
-        serving.await??;
+        serving.await?.map_err(Into::into)?;
         ended
     }
 }

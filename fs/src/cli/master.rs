@@ -28,7 +28,7 @@ pub(crate) struct MasterArguments {
     #[arg(long)]
     insecure: bool,
 
-    /// Threads that serve requests [default: one for each processor]
+    /// Threads that serve requests; 1 has a second one beside it for connections beyond 32 [default: one for each processor]
     #[arg(long, value_name = "N")]
     threads: Option<NonZeroUsize>,
 

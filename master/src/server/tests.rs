@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 use tonic::Status;
 use tonic::transport::Channel;
 
+use super::divided::CONNECTIONS_BESIDE_RAFT;
 use super::{RunError, routes, run_on, serve};
 use crate::clock::SystemClock;
 use crate::config::Config;
@@ -216,6 +217,20 @@ async fn run_alone(dir: &std::path::Path) -> (Running, tokio::task::JoinHandle<R
 async fn a_blob_lives_on_a_replicated_store() {
     let dir = tempfile::tempdir().unwrap();
     let (master, running) = run_alone(dir.path()).await;
+    the_life_of_a_blob(&master).await;
+    master.stop.cancel();
+    tokio::time::timeout(PATIENCE, running).await.expect("it stops").unwrap().unwrap();
+}
+
+/// A master of one thread, which keeps the first connections and has another thread serve what follows.
+#[tokio::test]
+async fn a_blob_lives_on_a_master_of_one_thread_whoever_serves_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let (master, running) = run_alone(dir.path()).await;
+    let mut first = Vec::new();
+    for _ in 0..CONNECTIONS_BESIDE_RAFT {
+        first.push(channel(&master).await);
+    }
     the_life_of_a_blob(&master).await;
     master.stop.cancel();
     tokio::time::timeout(PATIENCE, running).await.expect("it stops").unwrap().unwrap();
