@@ -182,15 +182,22 @@ mod tests {
     use std::time::Duration;
 
     use super::Datacenters;
+    use crate::Machine;
     use crate::finished::Finished;
 
     const DEADLINE: Duration = Duration::from_secs(30);
+
+    /// What runs in a namespace keeps all that is mounted when it starts: a test that unmounts a disk has to be alone.
+    fn beside_others() -> Machine {
+        Machine::shared()
+    }
 
     #[test]
     fn namespaces_go_with_a_test_that_fails() {
         if !Datacenters::are_possible() {
             return;
         }
+        let _machine = beside_others();
         let tag = std::sync::Mutex::new(String::new());
         let failed = std::panic::catch_unwind(|| {
             let datacenters = Datacenters::new(2);
@@ -209,6 +216,7 @@ mod tests {
         if !Datacenters::are_possible() {
             return;
         }
+        let _machine = beside_others();
         let datacenters = Datacenters::new(2);
         let (second, shell) = (datacenters.address(2), Path::new("bash"));
         let _server = datacenters.daemon(
