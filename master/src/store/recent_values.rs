@@ -94,8 +94,8 @@ impl Generations {
         if let Some(recent) = self.young.get(key) {
             return Some(recent.clone());
         }
-        let (key, recent) = self.old.remove_entry(key)?;
-        self.insert(&key, recent.clone());
+        let recent = self.old.remove(key)?;
+        self.insert(key, recent.clone());
         Some(recent)
     }
 
