@@ -8,7 +8,7 @@ use prost::Message;
 
 use crate::failure::{DamagedRecord, StateError};
 use crate::keys;
-use crate::records::{DeletedRecord, NumberRecord, SessionRecord, SlotRecord};
+use crate::records::{DeletedRecord, NumberRecord, SlotRecord};
 use crate::store::{CLUSTER_KEY, LEASE_KEY, RECORD_FORMAT, View};
 
 /// A record and the index of the command that last wrote it.
@@ -101,11 +101,6 @@ impl State<'_> {
     /// A registered node.
     pub fn node(&self, id: NodeId) -> Result<Option<Stored<Node>>, StateError> {
         self.record::<wire::NodeInfo, _>(&keys::node(id))
-    }
-
-    /// A live session.
-    pub fn session(&self, id: SessionId) -> Result<Option<Stored<SessionRecord>>, StateError> {
-        self.message(&keys::session(id))
     }
 
     /// The reply kept in the slot of a request.

@@ -88,8 +88,7 @@ impl Requests {
         plan: &mut impl FnMut(&mut StoreSession) -> Result<R, Failure>,
     ) -> Result<Answer<R>, Failure> {
         let registration = keys::session(id.client);
-        // That there is one is enough: what it says is not read for each request.
-        if session.view().get(&registration)?.is_none() {
+        if !State(session.view()).exists(&registration)? {
             self.forget(id.client);
             return Err(Refusal::SessionExpired { session: id.client.to_string() }.into());
         }

@@ -88,7 +88,8 @@ impl Aborter {
 /// Marks the segment aborted and its chunks garbage; nothing if it is committed or aborted already.
 fn plan_abort(session: &mut StoreSession, request: &AbortRequest, places: &[ChunkPlace]) -> Result<(), Failure> {
     let client = request.transaction.session;
-    if State(session.view()).session(client)?.is_none() {
+    let registration = keys::session(client);
+    if !State(session.view()).exists(&registration)? {
         return Err(Refusal::SessionExpired { session: client.to_string() }.into());
     }
     let mark = keys::aborted(client, request.segment);
@@ -96,7 +97,7 @@ fn plan_abort(session: &mut StoreSession, request: &AbortRequest, places: &[Chun
     if state.exists(&mark)? || state.exists(&keys::segment(request.segment))? {
         return Ok(());
     }
-    session.require(keys::session(client), Expected::Present);
+    session.require(registration, Expected::Present);
     session.put(mark, encode(&GarbageRecord::default()));
     if !places.is_empty() {
         let garbage = keys::garbage(request.segment);
