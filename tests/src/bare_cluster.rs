@@ -2,7 +2,6 @@
 
 use std::fmt::Write;
 use std::fs;
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -13,6 +12,7 @@ use crate::foreground::ForegroundDaemon;
 use crate::fuse::notice;
 use crate::moved_clock::MovedClock;
 use crate::process::Process;
+use crate::reserved_address::ReservedAddress;
 use crate::wait;
 
 /// From the end of a daemon that was killed to the end of its process.
@@ -56,6 +56,7 @@ pub struct BareCluster {
     layout: String,
     short_logs: bool,
     soon_forgotten: bool,
+    reserved: Vec<ReservedAddress>,
     root: TempDir,
 }
 
@@ -70,34 +71,31 @@ pub fn folder_on_disk() -> TempDir {
     tempfile::Builder::new().prefix("bare-").tempdir_in(parent).expect("a folder can be made")
 }
 
-/// An address of this machine that nobody listens at.
-///
-/// # Panics
-/// When there is none.
-#[must_use]
-pub fn free_address() -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("the machine has a free port");
-    listener.local_addr().expect("it is bound").to_string()
-}
-
 impl BareCluster {
     /// Configurations for so many masters; nothing runs yet.
     #[must_use]
     pub fn of_masters(count: u64, layout: &str, program: Program) -> Self {
-        // Held until all have theirs, so that no two get the same.
-        let listeners: Vec<_> = (0..count).map(|_| TcpListener::bind("127.0.0.1:0").expect("a free port")).collect();
-        let address = |listener: &TcpListener| listener.local_addr().expect("it is bound").to_string();
-        let members: Vec<(u64, String)> = (1..).zip(listeners.iter().map(address)).collect();
+        let reserved: Vec<_> = (0..count).map(|_| ReservedAddress::pick()).collect();
+        let members: Vec<(u64, String)> = (1..).zip(reserved.iter().map(ToString::to_string)).collect();
         let listen = members.clone();
-        Self::with_members(members, &listen, layout, program)
+        let mut cluster = Self::with_members(members, &listen, layout, program);
+        cluster.reserved = reserved;
+        cluster
     }
 
     /// As [`Self::of_masters`], for masters whose addresses are known: by `members` to others, by `listen` to the
     /// kernel.
     #[must_use]
     pub fn with_members(members: Vec<(u64, String)>, listen: &[(u64, String)], layout: &str, program: Program) -> Self {
-        let (layout, root) = (layout.to_owned(), folder_on_disk());
-        let mut cluster = Self { daemons: Vec::new(), members, layout, short_logs: false, soon_forgotten: false, root };
+        let mut cluster = Self {
+            daemons: Vec::new(),
+            members,
+            layout: layout.to_owned(),
+            short_logs: false,
+            soon_forgotten: false,
+            reserved: Vec::new(),
+            root: folder_on_disk(),
+        };
         for (id, listen) in listen {
             cluster.set_listen(*id, listen);
             cluster.daemons.push(Daemon { name: master_name(*id), kind: "master", program, running: None });
@@ -153,10 +151,12 @@ impl BareCluster {
     /// # Panics
     /// When its configuration cannot be written.
     pub fn add_node(&mut self, name: &str, program: Program) {
-        let (dir, listen, masters) = (self.data(name), free_address(), self.addresses());
+        let reserved = ReservedAddress::pick();
+        let (dir, listen, masters) = (self.data(name), reserved.to_string(), self.addresses());
         let dir = text(&dir);
         let config = format!("name = {name:?}\ndir = {dir:?}\nlisten = {listen:?}\nmasters = {masters:?}\n");
         fs::write(self.config(name), config).expect("the test's folder can be written");
+        self.reserved.push(reserved);
         self.daemons.push(Daemon { name: name.to_owned(), kind: "node", program, running: None });
     }
 

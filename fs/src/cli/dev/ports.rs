@@ -78,15 +78,9 @@ mod tests {
     use super::{PortError, PortReservation};
     use std::net::{Ipv4Addr, TcpListener};
 
-    /// A port that was free a moment ago.
-    fn free_port() -> u16 {
-        TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port()
-    }
-
     #[test]
     fn a_held_port_can_be_listened_on_but_not_held_twice() {
-        let port = free_port();
-        let held = PortReservation::hold([port]).unwrap();
+        let (port, held) = PortReservation::find(|base| vec![base]).unwrap();
         assert!(matches!(PortReservation::hold([port]), Err(PortError::Taken { .. })));
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).unwrap();
         assert!(matches!(PortReservation::hold([port]), Err(PortError::Taken { .. })));

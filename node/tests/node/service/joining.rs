@@ -48,8 +48,10 @@ async fn the_elected_master_is_found_by_name_and_past_dead_ones() {
     let elected = FakeMaster::start(Answer::Accept(ClusterId::generate())).await;
     let refusal = Refusal::NotElected { elected: elected.address.to_string() };
     let other = FakeMaster::start(Answer::Refuse(refusal)).await;
-    let dead = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
-    let masters = [dead.to_string(), other.address.to_string()];
+    // Bound and not listening: nothing else gets this port, and nothing answers.
+    let dead = tokio::net::TcpSocket::new_v4().unwrap();
+    dead.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let masters = [dead.local_addr().unwrap().to_string(), other.address.to_string()];
     let node = RunningNode::start(config(dir.path(), &masters)).await.unwrap();
     let run = tokio::spawn(node.run_until(std::future::pending()));
     timeout(Duration::from_secs(20), elected.join(1)).await.unwrap();
