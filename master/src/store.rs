@@ -22,6 +22,7 @@ mod failures;
 mod founding;
 mod identity;
 mod introduction;
+mod journal;
 mod memory;
 mod open;
 #[cfg(test)]

@@ -7,6 +7,7 @@ mod convert;
 mod entry_convert;
 mod forwarding;
 mod group;
+mod journaled_database;
 mod log;
 mod log_reader;
 mod log_records;

@@ -10,7 +10,7 @@ use rocksdb::{DB, Direction, IteratorMode, WriteBatch};
 use tokio::sync::{oneshot, watch};
 
 use super::super::LogWriting;
-use super::super::database::{Database, WalRecovery};
+use super::journaled_database::JournaledDatabase;
 use super::log_reader::LogReader;
 use super::log_records::{
     COMMITTED_KEY, ENTRY_PREFIX, PURGED_KEY, VOTE_KEY, damaged, database, decode_entry, encode_entry, encode_log_id,
@@ -24,7 +24,7 @@ use super::{Entry, LogId, Types, Vote};
 /// Entries removed by one write when the log is purged.
 const PURGE_STEP_ENTRIES: u64 = 4096;
 
-/// The Raft log and vote: a RocksDB instance of its own.
+/// The Raft log and vote: a RocksDB instance of its own, with a journal.
 ///
 /// Votes, entries, truncations and purges go to one writer in the order they come in. A vote or truncation returns,
 /// and an append is reported, after the sync that covers it. The last committed log id goes with whatever is written
@@ -41,17 +41,20 @@ pub(crate) struct LogStore {
 impl LogStore {
     /// Opens the log in `dir` and checks that it has no holes; makes it only if `create`.
     pub(crate) fn open(dir: &Path, create: bool, writing: LogWriting) -> io::Result<Self> {
-        let opened = Database::open(dir, create, WalRecovery::TornTailOnly).map_err(io::Error::other)?;
-        let db = opened.db();
+        let mut journaled = JournaledDatabase::open(dir, create)?;
+        let database = Arc::clone(journaled.database());
+        let db = database.db();
         let vote = read_vote(db)?;
+        let committed = read_log_id(db, COMMITTED_KEY)?;
         let purged = read_log_id(db, PURGED_KEY)?;
-        let (start, last) = check_entries(db, purged)?;
-        let database = Arc::new(opened);
+        let Checked { start, last, left_behind } = check_entries(db, purged)?;
+        if !left_behind.is_empty() {
+            journaled.write(vec![left_behind], true)?;
+        }
         let tail = Arc::new(Mutex::new(LogTail::new(purged, start, last)));
         let no_followers = NoFollowers::default();
-        let writer = LogWriter::start(Arc::clone(&database), Arc::clone(&tail), writing, no_followers.clone())?;
+        let writer = LogWriter::start(journaled, Arc::clone(&tail), writing, no_followers.clone())?;
         let log = LogReader { database, tail, vote: Arc::new(Mutex::new(vote)) };
-        let committed = read_log_id(log.database.db(), COMMITTED_KEY)?;
         Ok(Self { log, writer, no_followers, writes: 0, committed, committed_is_written: true })
     }
 
@@ -69,6 +72,12 @@ impl LogStore {
     #[cfg(test)]
     pub(super) fn is_written(&self, index: u64) -> bool {
         self.log.database.db().get_pinned(entry_key(index)).unwrap().is_some()
+    }
+
+    /// Waits until the instance writes and merges no tables any more.
+    #[cfg(test)]
+    pub(super) fn wait_for_tables(&self) {
+        self.log.database.db().wait_for_compact(&rocksdb::WaitForCompactOptions::default()).unwrap();
     }
 
     /// Its channel closes once the instance is closed.
@@ -204,8 +213,17 @@ impl Drop for LogStore {
     }
 }
 
-/// Index of the first entry, and the last one. Removes what a purge left behind, and refuses a log with a hole.
-fn check_entries(db: &DB, purged: Option<LogId>) -> io::Result<(u64, Option<LogId>)> {
+/// What the entries on the disk are.
+struct Checked {
+    /// Index of the first one.
+    start: u64,
+    last: Option<LogId>,
+    /// Removes what a purge left behind.
+    left_behind: WriteBatch,
+}
+
+/// Refuses a log with a hole.
+fn check_entries(db: &DB, purged: Option<LogId>) -> io::Result<Checked> {
     let first = purged.map_or(0, |purged| purged.index + 1);
     let mut left_behind = WriteBatch::default();
     let mut previous: Option<u64> = purged.map(|purged| purged.index);
@@ -230,9 +248,9 @@ fn check_entries(db: &DB, purged: Option<LogId>) -> io::Result<(u64, Option<LogI
         previous = Some(index);
         last = Some(value);
     }
-    db.write(left_behind).map_err(database)?;
-    match (last, previous) {
-        (Some(value), Some(index)) => Ok((start, Some(decode_entry(index, &value)?.log_id))),
-        _ => Ok((start, None)),
-    }
+    let last = match (last, previous) {
+        (Some(value), Some(index)) => Some(decode_entry(index, &value)?.log_id),
+        _ => None,
+    };
+    Ok(Checked { start, last, left_behind })
 }

@@ -1,7 +1,8 @@
 //! The bytes of the log: keys and values of its RocksDB instance.
 //!
 //! Key `e` and the index in network order -> `Entry`; `v` -> `RaftVote`; `c` -> `LogId` of the last entry known to
-//! be committed; `p` -> `LogId` of the last entry purged.
+//! be committed; `p` -> `LogId` of the last entry purged; `j` -> number of the last record of the journal that the
+//! instance holds, 8 bytes in network order.
 
 use std::io;
 
@@ -16,6 +17,7 @@ use super::{Entry, LogId, Vote};
 pub(super) const VOTE_KEY: &[u8] = b"v";
 pub(super) const COMMITTED_KEY: &[u8] = b"c";
 pub(super) const PURGED_KEY: &[u8] = b"p";
+pub(super) const JOURNALED_KEY: &[u8] = b"j";
 pub(super) const ENTRY_PREFIX: u8 = b'e';
 const ENTRY_KEY_BYTES: usize = 1 + size_of::<u64>();
 

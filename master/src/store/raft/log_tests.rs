@@ -1,7 +1,7 @@
 //! What a crash, or damage, leaves of the log.
 
-use std::fs;
 use std::path::{Path, PathBuf};
+use std::{fs, io};
 
 use bytes::Bytes;
 use cairn_proto::ids::{CommandId, MasterId};
@@ -12,6 +12,7 @@ use openraft::storage::{IOFlushed, RaftLogReader, RaftLogStorage};
 use openraft::type_config::TypeConfigExt;
 use openraft::vote::RaftVote;
 use openraft::vote::leader_id_adv::LeaderId;
+use tempfile::TempDir;
 
 use super::super::{Epoch, LogWriting, Operation, Proposal};
 use super::convert::log_id_from_wire;
@@ -23,7 +24,11 @@ fn log_id(index: u64) -> LogId {
 }
 
 fn entry(index: u64) -> Entry {
-    let value = Bytes::from(vec![b'x'; 1000]);
+    entry_of(index, 1000)
+}
+
+fn entry_of(index: u64, size_bytes: usize) -> Entry {
+    let value = Bytes::from(vec![b'x'; size_bytes]);
     let operations = vec![Operation::Put { key: Bytes::from_static(b"key"), value }];
     let (leader, epoch, id) = (MasterId::generate(), Epoch(1), CommandId::generate());
     let proposal = Proposal { leader, epoch, id, number: None, operations };
@@ -33,13 +38,17 @@ fn entry(index: u64) -> Entry {
 /// Appends entries one by one and waits until each is durable.
 async fn append(log: &mut LogStore, indexes: std::ops::Range<u64>) {
     for index in indexes {
-        let (flushed, durable) = tokio::sync::oneshot::channel();
-        log.append([entry(index)], signal(flushed)).await.unwrap();
-        durable.await.unwrap().unwrap();
+        append_with(log, entry(index)).await;
     }
 }
 
-fn signal(done: tokio::sync::oneshot::Sender<std::io::Result<()>>) -> IOFlushed<Types> {
+async fn append_with(log: &mut LogStore, entry: Entry) {
+    let (flushed, durable) = tokio::sync::oneshot::channel();
+    log.append([entry], signal(flushed)).await.unwrap();
+    durable.await.unwrap().unwrap();
+}
+
+fn signal(done: tokio::sync::oneshot::Sender<io::Result<()>>) -> IOFlushed<Types> {
     let (sender, receiver) = <Types as TypeConfigExt>::oneshot();
     tokio::spawn(async move {
         let result = receiver.await.unwrap();
@@ -53,10 +62,40 @@ async fn indexes(log: &mut LogStore) -> Vec<u64> {
     entries.iter().map(|entry| entry.log_id.index).collect()
 }
 
-fn write_ahead_log(dir: &Path) -> PathBuf {
-    let files = fs::read_dir(dir).unwrap().map(|file| file.unwrap().path());
-    let logs = files.filter(|path| path.extension().is_some_and(|extension| extension == "log"));
-    logs.max_by_key(|path| fs::metadata(path).unwrap().len()).unwrap()
+/// The files as a crash leaves them while nothing is written: without what closing the log would write out.
+fn crash_image(log: &LogStore, dir: &Path) -> TempDir {
+    log.wait_for_tables();
+    let image = tempfile::tempdir().unwrap();
+    copy_below(dir, image.path());
+    image
+}
+
+fn copy_below(from: &Path, to: &Path) {
+    for file in fs::read_dir(from).unwrap().map(Result::unwrap) {
+        let to = to.join(file.file_name());
+        if file.file_type().unwrap().is_dir() {
+            fs::create_dir(&to).unwrap();
+            copy_below(&file.path(), &to);
+        } else if let Err(error) = fs::copy(file.path(), to) {
+            // Of no use any more, and removed only now.
+            assert_eq!(error.kind(), io::ErrorKind::NotFound, "{}", file.path().display());
+        }
+    }
+}
+
+fn journal_files(dir: &Path) -> Vec<PathBuf> {
+    let mut files: Vec<_> = fs::read_dir(dir.join("journal")).unwrap().map(|file| file.unwrap().path()).collect();
+    files.sort();
+    files
+}
+
+/// Changes what is used of the newest file of the journal.
+fn change_journal(dir: &Path, change: impl FnOnce(&mut [u8])) {
+    let path = journal_files(dir).pop().unwrap();
+    let mut bytes = fs::read(&path).unwrap();
+    let end = bytes.iter().rposition(|byte| *byte != 0).unwrap() + 1;
+    change(&mut bytes[..end]);
+    fs::write(&path, bytes).unwrap();
 }
 
 #[tokio::test]
@@ -132,17 +171,62 @@ async fn an_append_that_leaves_a_hole_is_refused() {
 }
 
 #[tokio::test]
+async fn what_was_reported_durable_needs_nothing_that_closing_writes() {
+    let dir = tempfile::tempdir().unwrap();
+    let vote = Vote::from_leader_id(LeaderId { term: 7, node_id: 2 }, true);
+    let mut log = LogStore::open(dir.path(), true, LogWriting::Thread).unwrap();
+    append(&mut log, 0..20).await;
+    log.save_vote(&vote).await.unwrap();
+    log.truncate_after(Some(log_id(14))).await.unwrap();
+    log.purge(log_id(4)).await.unwrap();
+    append(&mut log, 15..17).await;
+
+    let mut image = crash_image(&log, dir.path());
+    // Also after a crash of the start that brings it up to date, and again.
+    for _ in 0..3 {
+        let mut log = LogStore::open(image.path(), false, LogWriting::Thread).unwrap();
+        assert_eq!(indexes(&mut log).await, (5..17).collect::<Vec<_>>());
+        assert_eq!(log.get_log_reader().await.read_vote().await.unwrap(), Some(vote));
+        let state = log.get_log_state().await.unwrap();
+        assert_eq!((state.last_purged_log_id, state.last_log_id), (Some(log_id(4)), Some(log_id(16))));
+        image = crash_image(&log, image.path());
+    }
+}
+
+#[tokio::test]
+async fn the_journal_follows_what_the_tables_hold_and_a_crash_loses_nothing_of_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut log = LogStore::open(dir.path(), true, LogWriting::Thread).unwrap();
+    for index in 0..120 {
+        append_with(&mut log, entry_of(index, 1 << 20)).await;
+        assert!(journal_files(dir.path()).len() <= 6, "{:?} after {index}", journal_files(dir.path()));
+        if index % 30 == 29 {
+            let image = crash_image(&log, dir.path());
+            let mut log = LogStore::open(image.path(), false, LogWriting::Thread).unwrap();
+            assert_eq!(indexes(&mut log).await, (0..=index).collect::<Vec<_>>());
+            assert_eq!(journal_files(image.path()).len(), 1, "all is in tables after a start");
+        }
+    }
+    let oldest = journal_files(dir.path()).remove(0);
+    assert!(!oldest.ends_with("00000000000000000001"), "{}", oldest.display());
+}
+
+#[tokio::test]
 async fn a_torn_last_record_is_accepted() {
     let dir = tempfile::tempdir().unwrap();
     let mut log = LogStore::open(dir.path(), true, LogWriting::Thread).unwrap();
     append(&mut log, 0..20).await;
-    drop(log);
-    let path = write_ahead_log(dir.path());
-    let file = fs::OpenOptions::new().write(true).open(&path).unwrap();
-    file.set_len(fs::metadata(&path).unwrap().len() - 100).unwrap();
+    let image = crash_image(&log, dir.path());
+    change_journal(image.path(), |used| {
+        let sector = (used.len() - 1) / 512 * 512;
+        used[sector..].fill(0);
+    });
 
-    let mut log = LogStore::open(dir.path(), false, LogWriting::Thread).unwrap();
+    let mut log = LogStore::open(image.path(), false, LogWriting::Thread).unwrap();
     assert_eq!(indexes(&mut log).await, (0..19).collect::<Vec<_>>());
+    append(&mut log, 19..21).await;
+    let mut log = LogStore::open(crash_image(&log, image.path()).path(), false, LogWriting::Thread).unwrap();
+    assert_eq!(indexes(&mut log).await, (0..21).collect::<Vec<_>>());
 }
 
 #[tokio::test]
@@ -150,15 +234,41 @@ async fn damage_before_the_last_record_is_refused() {
     let dir = tempfile::tempdir().unwrap();
     let mut log = LogStore::open(dir.path(), true, LogWriting::Thread).unwrap();
     append(&mut log, 0..20).await;
-    drop(log);
-    let path = write_ahead_log(dir.path());
-    let mut contents = fs::read(&path).unwrap();
-    let middle = contents.len() / 2;
-    contents[middle] ^= 0x40;
-    fs::write(&path, contents).unwrap();
+    let image = crash_image(&log, dir.path());
+    change_journal(image.path(), |used| used[used.len() / 2] ^= 0x40);
 
-    let error = LogStore::open(dir.path(), false, LogWriting::Thread).map(drop).expect_err("damage was accepted");
-    assert!(error.to_string().contains("Corruption"), "{error}");
+    let error = LogStore::open(image.path(), false, LogWriting::Thread).map(drop).expect_err("damage was accepted");
+    assert!(error.to_string().contains("is broken, and record"), "{error}");
+}
+
+#[tokio::test]
+async fn a_log_without_a_journal_gets_one_and_one_that_lost_it_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut log = LogStore::open(dir.path(), true, LogWriting::Thread).unwrap();
+    append(&mut log, 0..20).await;
+    drop(log);
+    fs::remove_dir_all(dir.path().join("journal")).unwrap();
+    let error = LogStore::open(dir.path(), false, LogWriting::Thread).map(drop).expect_err("a loss was accepted");
+    assert!(error.to_string().contains("of the journal in"), "{error}");
+
+    // As a program leaves it that knew of no journal.
+    rocksdb::DB::open_default(dir.path()).unwrap().delete(b"j").unwrap();
+    let mut log = LogStore::open(dir.path(), false, LogWriting::Thread).unwrap();
+    append(&mut log, 20..22).await;
+    let mut log = LogStore::open(crash_image(&log, dir.path()).path(), false, LogWriting::Thread).unwrap();
+    assert_eq!(indexes(&mut log).await, (0..22).collect::<Vec<_>>());
+}
+
+#[tokio::test]
+async fn a_journal_of_no_known_log_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut log = LogStore::open(dir.path(), true, LogWriting::Thread).unwrap();
+    append(&mut log, 0..2).await;
+    let image = crash_image(&log, dir.path());
+    drop(log);
+    rocksdb::DB::open_default(image.path()).unwrap().delete(b"j").unwrap();
+    let error = LogStore::open(image.path(), false, LogWriting::Thread).map(drop).expect_err("a mix was accepted");
+    assert!(error.to_string().contains("no mark of it"), "{error}");
 }
 
 #[tokio::test]

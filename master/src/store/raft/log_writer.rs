@@ -10,14 +10,15 @@ use rocksdb::WriteBatch;
 use tokio::sync::{mpsc, oneshot};
 
 use super::super::LogWriting;
-use super::super::database::{Database, unsynced};
 use super::Types;
-use super::log_records::database;
+use super::journaled_database::JournaledDatabase;
 use super::log_tail::LogTail;
 use super::no_followers::NoFollowers;
 
 /// Writes that wait for the disk. When it is full the Raft core waits.
 const QUEUE_LIMIT: usize = 1024;
+/// Bytes of the writes that are made with one sync, the last one aside.
+const TOGETHER_BYTES: usize = 16 << 20;
 /// Entries of a write that is made in place: where several clients write, what they send next is taken in meanwhile.
 const IN_PLACE_ENTRIES: usize = 1;
 /// How long the last writes may have taken for the next one to be made in place: as long nobody else is served.
@@ -67,13 +68,13 @@ pub(super) struct WritingThread {
 
 impl LogWriter {
     pub(super) fn start(
-        database: Arc<Database>,
+        log: JournaledDatabase,
         tail: Arc<Mutex<LogTail>>,
         writing: LogWriting,
         no_followers: NoFollowers,
     ) -> io::Result<Self> {
         let synced = writing != LogWriting::Unsynced;
-        let worker = Mutex::new(Worker { database, tail, synced, written: 0, took: Duration::ZERO, failure: None });
+        let worker = Mutex::new(Worker { log, tail, synced, written: 0, took: Duration::ZERO, failure: None });
         if writing == LogWriting::Inline {
             return Ok(Self::Inline(worker));
         }
@@ -146,10 +147,13 @@ impl Drop for WritingThread {
 
 fn run(worker: &Mutex<Worker>, mut writes: mpsc::Receiver<LogWrite>) {
     while let Some(first) = writes.blocking_recv() {
+        let mut size_bytes = first.batch.size_in_bytes();
         let mut drained = vec![first];
-        while drained.len() < QUEUE_LIMIT
+        while size_bytes < TOGETHER_BYTES
+            && drained.len() < QUEUE_LIMIT
             && let Ok(next) = writes.try_recv()
         {
+            size_bytes += next.batch.size_in_bytes();
             drained.push(next);
         }
         worker.lock().write_all(drained);
@@ -157,7 +161,7 @@ fn run(worker: &Mutex<Worker>, mut writes: mpsc::Receiver<LogWrite>) {
 }
 
 pub(super) struct Worker {
-    database: Arc<Database>,
+    log: JournaledDatabase,
     tail: Arc<Mutex<LogTail>>,
     synced: bool,
     /// Number of the last write.
@@ -178,7 +182,7 @@ impl Worker {
         }
         let begun = Instant::now();
         if self.failure.is_none()
-            && let Err(error) = self.make_durable(batches, sync)
+            && let Err(error) = self.log.write(batches, sync && self.synced)
         {
             tracing::error!(%error, "cannot write the Raft log");
             self.failure = Some(error.to_string());
@@ -192,15 +196,6 @@ impl Worker {
             self.written = number;
             done.report(self.failure.as_deref());
         }
-    }
-
-    fn make_durable(&self, batches: Vec<WriteBatch>, sync: bool) -> io::Result<()> {
-        let db = self.database.db();
-        for batch in batches {
-            db.write_opt(batch, &unsynced()).map_err(database)?;
-        }
-        fail_point!("log-written");
-        if sync && self.synced { db.flush_wal(true).map_err(database) } else { Ok(()) }
     }
 }
 
