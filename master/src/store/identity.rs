@@ -6,8 +6,9 @@ use cairn_proto::ids::{ClusterId, MasterId};
 use cairn_proto::storage::replace_file;
 use serde::{Deserialize, Serialize};
 
-/// Format of the directory that this program writes, and the newest it reads.
-const FORMAT: u32 = 1;
+/// Format of the directory that this program writes, and the newest it reads. From 2 on the log has a journal, without
+/// which it is not whole.
+const FORMAT: u32 = 2;
 const FILE: &str = "identity.toml";
 
 /// Whose directory it is.
@@ -68,13 +69,20 @@ impl Identity {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(error.into()),
         };
-        let format: StoredFormat = parse(&text)?;
-        if format.format > FORMAT {
-            return Err(IdentityError::NewerFormat { found: format.format });
+        let StoredFormat { format } = parse(&text)?;
+        if format > FORMAT {
+            return Err(IdentityError::NewerFormat { found: format });
         }
         let stored: Stored = parse(&text)?;
         let cluster = stored.cluster.as_deref().map(str::parse).transpose().map_err(damaged)?;
         Ok(Some(Self { master: stored.master, id: stored.id.parse().map_err(damaged)?, cluster }))
+    }
+
+    /// Keeps earlier programs from the directory it was read from, if they could still read it; that is on stable storage
+    /// when this returns.
+    pub(crate) fn raise_format(&self, root: &Path) -> Result<(), IdentityError> {
+        let StoredFormat { format } = parse(&fs::read_to_string(root.join(FILE))?)?;
+        if format < FORMAT { self.write(root) } else { Ok(()) }
     }
 
     /// Writes the identity; it is on stable storage when this returns.
@@ -117,11 +125,26 @@ mod tests {
     }
 
     #[test]
+    fn an_earlier_format_is_read_and_raised() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join(FILE);
+        let identity = Identity::generate(3);
+        identity.write(dir.path()).unwrap();
+        let current = std::fs::read_to_string(&file).unwrap();
+        std::fs::write(&file, current.replace("format = 2", "format = 1")).unwrap();
+        for _ in 0..2 {
+            assert_eq!(Identity::read(dir.path()).unwrap(), Some(identity));
+            identity.raise_format(dir.path()).unwrap();
+            assert_eq!(std::fs::read_to_string(&file).unwrap(), current);
+        }
+    }
+
+    #[test]
     fn damage_and_newer_formats_are_refused() {
         let dir = tempfile::tempdir().unwrap();
-        std::fs::write(dir.path().join(FILE), "format = 2\nsomething = 'new'\n").unwrap();
-        assert!(matches!(Identity::read(dir.path()), Err(IdentityError::NewerFormat { found: 2 })));
-        for text in ["", "format = 1", "format = 1\nmaster = 1\nid = 'x'", "\u{0}"] {
+        std::fs::write(dir.path().join(FILE), "format = 3\nsomething = 'new'\n").unwrap();
+        assert!(matches!(Identity::read(dir.path()), Err(IdentityError::NewerFormat { found: 3 })));
+        for text in ["", "format = 1", "format = 2\nmaster = 1\nid = 'x'", "\u{0}"] {
             std::fs::write(dir.path().join(FILE), text).unwrap();
             assert!(matches!(Identity::read(dir.path()), Err(IdentityError::Damaged { .. })), "{text:?}");
         }

@@ -73,7 +73,7 @@ impl Journal {
                 return Err(JournalError::Missing { number: last.next(), dir: dir.to_owned() });
             }
             let path = path_of(dir, *first);
-            let bytes = fs::read(&path)?;
+            let bytes = fs::read(&path).map_err(|source| JournalError::Unreadable { path: path.clone(), source })?;
             let damaged = |damage| JournalError::Damaged { path: path.clone(), damage };
             for record in scan::scan(&bytes, *first).map_err(damaged)? {
                 if record.number > last {

@@ -123,6 +123,9 @@ impl Stored {
         if create {
             // Last of all: with an identity on disk, a missing log or state is a loss and no first start.
             identity.write(directory.root())?;
+        } else {
+            // Before anything is logged: the log may have got its journal just now, which earlier programs do not read.
+            identity.raise_format(directory.root())?;
         }
         let in_state = *state.cluster().borrow();
         match (identity.cluster, in_state) {

@@ -66,7 +66,7 @@ async fn a_directory_of_another_master_or_a_newer_format_is_refused() {
     let error = open(options(dir.path(), 2)).await.map(drop).unwrap_err();
     assert!(matches!(error, OpenError::OtherMaster { found: 1, expected: 2 }), "{error}");
     let identity = dir.path().join("identity.toml");
-    let newer = fs::read_to_string(&identity).unwrap().replace("format = 1", "format = 2");
+    let newer = fs::read_to_string(&identity).unwrap().replace("format = 2", "format = 3");
     fs::write(&identity, newer).unwrap();
     let error = open(options(dir.path(), 1)).await.map(drop).unwrap_err();
     assert!(error.to_string().contains("use the newer program"), "{error}");

@@ -3,14 +3,25 @@ use std::path::PathBuf;
 
 use super::RecordNumber;
 
+const WAY_OUT: &str = "Put the whole directory back. If it is lost, take this master out of its group (`cairn master \
+                       remove`) and add another with a new id and an empty directory";
+
 /// Why a journal cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum JournalError {
-    /// It cannot be read, or what its records say cannot be done.
+    /// What its records say cannot be done, or its directory not be read.
     #[error(transparent)]
     Io(#[from] io::Error),
+    /// One of its files cannot be read.
+    #[error("cannot read the journal file {}: {source}", path.display())]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
     /// It does not reach back to what is not yet done elsewhere.
-    #[error("record {number} of the journal in {} is missing", dir.display())]
+    #[error("record {number} of the journal in {} is missing. {way_out}", dir.display(), way_out = WAY_OUT)]
     Missing {
         /// The first one that is missing.
         number: RecordNumber,
@@ -18,7 +29,7 @@ pub(crate) enum JournalError {
         dir: PathBuf,
     },
     /// One of its files is not what was written.
-    #[error("the journal file {} is damaged: {damage}", path.display())]
+    #[error("the journal file {} is damaged: {damage}. {way_out}", path.display(), way_out = WAY_OUT)]
     Damaged {
         /// The file.
         path: PathBuf,
