@@ -163,14 +163,16 @@ impl CommittedBlobs {
     pub fn read_all(&self, masters: &[String], return_deadline: Duration) -> Result<(), String> {
         let runtime = Builder::new_multi_thread().worker_threads(THREADS).enable_all().build();
         let runtime = runtime.expect("a runtime can be made");
-        let client = runtime.block_on(connect(masters, READ_DEADLINE));
-        let serves = || runtime.block_on(a_node_serves(&client)).then_some(());
+        let asking = runtime.block_on(connect(masters, return_deadline));
+        let serves = || runtime.block_on(a_node_serves(&asking)).then_some(());
         wait::within(return_deadline, serves).ok_or("no node serves")?;
+        let client = runtime.block_on(connect(masters, READ_DEADLINE));
         for blob in &self.blobs {
             let found = runtime.block_on(read(&client, &blob.key));
             blob.compare(found.map_err(|error| format!("{} is lost: {error}", blob.key.as_str()))?)?;
         }
         runtime.block_on(client.close());
+        runtime.block_on(asking.close());
         Ok(())
     }
 }
