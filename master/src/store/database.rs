@@ -4,6 +4,8 @@ use cairn_proto::storage::{ManifestError, ManifestWatch, check_manifest, forget_
 use rocksdb::{DB, DBRecoveryMode, LogLevel, Options, WriteOptions};
 use tokio::sync::watch;
 
+use super::directory::IF_LOST;
+
 /// Bytes of one memtable.
 const MEMTABLE_BYTES: usize = 16 << 20;
 /// Bytes of write-ahead log after which memtables are written out.
@@ -43,10 +45,7 @@ pub(crate) enum DatabaseError {
     #[error(transparent)]
     Rocks(#[from] rocksdb::Error),
     /// Its manifest is not what was left.
-    #[error(
-        "{0}. Put the whole file back. If it is lost, take this master out of its group (`cairn master remove`) and add \
-             another with a new id and an empty directory"
-    )]
+    #[error("{0}. Put the whole file back. {if_lost}", if_lost = IF_LOST)]
     Manifest(#[from] ManifestError),
 }
 

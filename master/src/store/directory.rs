@@ -4,6 +4,10 @@ use std::path::{Path, PathBuf};
 
 use super::durable_files::{create_dir, empty_dir};
 
+/// What is left to do when part of the directory cannot be put back.
+pub(crate) const IF_LOST: &str = "If it is lost, take this master out of its group (`cairn master remove`) and add \
+                                  another with a new id and an empty directory";
+
 /// The directory of one master's store, locked against every other process.
 ///
 /// `identity.toml`; `log/`: the Raft log; `state/<number>/`: the state, the highest number counts; `snapshots/` and

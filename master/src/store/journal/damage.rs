@@ -1,10 +1,8 @@
 use std::io;
 use std::path::PathBuf;
 
+use super::super::directory::IF_LOST;
 use super::RecordNumber;
-
-const WAY_OUT: &str = "Put the whole directory back. If it is lost, take this master out of its group (`cairn master \
-                       remove`) and add another with a new id and an empty directory";
 
 /// Why a journal cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -21,7 +19,11 @@ pub(crate) enum JournalError {
         source: io::Error,
     },
     /// It does not reach back to what is not yet done elsewhere.
-    #[error("record {number} of the journal in {} is missing. {way_out}", dir.display(), way_out = WAY_OUT)]
+    #[error(
+        "record {number} of the journal in {} is missing. Put the whole directory back. {if_lost}",
+        dir.display(),
+        if_lost = IF_LOST
+    )]
     Missing {
         /// The first one that is missing.
         number: RecordNumber,
@@ -29,7 +31,11 @@ pub(crate) enum JournalError {
         dir: PathBuf,
     },
     /// One of its files is not what was written.
-    #[error("the journal file {} is damaged: {damage}. {way_out}", path.display(), way_out = WAY_OUT)]
+    #[error(
+        "the journal file {} is damaged: {damage}. Put the whole directory back. {if_lost}",
+        path.display(),
+        if_lost = IF_LOST
+    )]
     Damaged {
         /// The file.
         path: PathBuf,

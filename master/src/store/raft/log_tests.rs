@@ -83,6 +83,18 @@ fn copy_below(from: &Path, to: &Path) {
     }
 }
 
+/// What a crash leaves of a log of so many entries.
+async fn crashed_log(entries: u64) -> TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    let mut log = LogStore::open(dir.path(), true, LogWriting::Thread).unwrap();
+    append(&mut log, 0..entries).await;
+    crash_image(&log, dir.path())
+}
+
+fn refusal(dir: &Path) -> String {
+    LogStore::open(dir, false, LogWriting::Thread).map(drop).expect_err("damage or a loss was accepted").to_string()
+}
+
 fn journal_files(dir: &Path) -> Vec<PathBuf> {
     let mut files: Vec<_> = fs::read_dir(dir.join("journal")).unwrap().map(|file| file.unwrap().path()).collect();
     files.sort();
@@ -213,10 +225,7 @@ async fn the_journal_follows_what_the_tables_hold_and_a_crash_loses_nothing_of_i
 
 #[tokio::test]
 async fn a_torn_last_record_is_accepted() {
-    let dir = tempfile::tempdir().unwrap();
-    let mut log = LogStore::open(dir.path(), true, LogWriting::Thread).unwrap();
-    append(&mut log, 0..20).await;
-    let image = crash_image(&log, dir.path());
+    let image = crashed_log(20).await;
     change_journal(image.path(), |used| {
         let sector = (used.len() - 1) / 512 * 512;
         used[sector..].fill(0);
@@ -225,20 +234,18 @@ async fn a_torn_last_record_is_accepted() {
     let mut log = LogStore::open(image.path(), false, LogWriting::Thread).unwrap();
     assert_eq!(indexes(&mut log).await, (0..19).collect::<Vec<_>>());
     append(&mut log, 19..21).await;
-    let mut log = LogStore::open(crash_image(&log, image.path()).path(), false, LogWriting::Thread).unwrap();
+    let image = crash_image(&log, image.path());
+    let mut log = LogStore::open(image.path(), false, LogWriting::Thread).unwrap();
     assert_eq!(indexes(&mut log).await, (0..21).collect::<Vec<_>>());
 }
 
 #[tokio::test]
 async fn damage_before_the_last_record_is_refused() {
-    let dir = tempfile::tempdir().unwrap();
-    let mut log = LogStore::open(dir.path(), true, LogWriting::Thread).unwrap();
-    append(&mut log, 0..20).await;
-    let image = crash_image(&log, dir.path());
+    let image = crashed_log(20).await;
     change_journal(image.path(), |used| used[used.len() / 2] ^= 0x40);
 
-    let error = LogStore::open(image.path(), false, LogWriting::Thread).map(drop).expect_err("damage was accepted");
-    assert!(error.to_string().contains("is broken, and record"), "{error}");
+    let error = refusal(image.path());
+    assert!(error.contains("is broken, and record"), "{error}");
 }
 
 #[tokio::test]
@@ -248,27 +255,24 @@ async fn a_log_without_a_journal_gets_one_and_one_that_lost_it_is_refused() {
     append(&mut log, 0..20).await;
     drop(log);
     fs::remove_dir_all(dir.path().join("journal")).unwrap();
-    let error = LogStore::open(dir.path(), false, LogWriting::Thread).map(drop).expect_err("a loss was accepted");
-    assert!(error.to_string().contains("of the journal in"), "{error}");
+    let error = refusal(dir.path());
+    assert!(error.contains("of the journal in"), "{error}");
 
     // As a program leaves it that knew of no journal.
     rocksdb::DB::open_default(dir.path()).unwrap().delete(b"j").unwrap();
     let mut log = LogStore::open(dir.path(), false, LogWriting::Thread).unwrap();
     append(&mut log, 20..22).await;
-    let mut log = LogStore::open(crash_image(&log, dir.path()).path(), false, LogWriting::Thread).unwrap();
+    let image = crash_image(&log, dir.path());
+    let mut log = LogStore::open(image.path(), false, LogWriting::Thread).unwrap();
     assert_eq!(indexes(&mut log).await, (0..22).collect::<Vec<_>>());
 }
 
 #[tokio::test]
 async fn a_journal_of_no_known_log_is_refused() {
-    let dir = tempfile::tempdir().unwrap();
-    let mut log = LogStore::open(dir.path(), true, LogWriting::Thread).unwrap();
-    append(&mut log, 0..2).await;
-    let image = crash_image(&log, dir.path());
-    drop(log);
+    let image = crashed_log(2).await;
     rocksdb::DB::open_default(image.path()).unwrap().delete(b"j").unwrap();
-    let error = LogStore::open(image.path(), false, LogWriting::Thread).map(drop).expect_err("a mix was accepted");
-    assert!(error.to_string().contains("no mark of it"), "{error}");
+    let error = refusal(image.path());
+    assert!(error.contains("no mark of it"), "{error}");
 }
 
 #[tokio::test]
@@ -284,8 +288,8 @@ async fn a_vote_or_an_entry_that_does_not_decode_is_refused_and_never_absent() {
         append(&mut log, 0..3).await;
         drop(log);
         rocksdb::DB::open_default(dir.path()).unwrap().put(key, value).unwrap();
-        let error = LogStore::open(dir.path(), false, LogWriting::Thread).map(drop).expect_err("damage was accepted");
-        assert!(error.to_string().contains("the Raft log is damaged"), "{error}");
+        let error = refusal(dir.path());
+        assert!(error.contains("the Raft log is damaged"), "{error}");
     }
 }
 
