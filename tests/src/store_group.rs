@@ -10,6 +10,7 @@ mod tests;
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::thread;
 use std::time::Duration;
 
 use cairn_fs::client::{Client, ClientOptions};
@@ -194,10 +195,15 @@ impl StoreGroup {
 }
 
 impl Drop for StoreGroup {
+    /// Ends the masters, and waits until their files are closed: `RocksDB` must be at rest when the process exits.
     fn drop(&mut self) {
-        for host in self.hosts.drain(..).flatten() {
-            host.abandon();
+        for id in self.ids() {
+            self.directory.leave(id);
         }
+        let hosts: Vec<_> = self.hosts.drain(..).flatten().collect();
+        // A runtime is not ended on a thread of another one, which may be where the group is dropped.
+        let ended = thread::scope(|scope| scope.spawn(|| hosts.into_iter().for_each(Host::end)).join());
+        assert!(ended.is_ok() || thread::panicking(), "a master did not end well");
     }
 }
 

@@ -74,7 +74,7 @@ impl Host {
     /// Ends every task, then waits until the databases are closed.
     pub(super) fn end(self) {
         let Self { runtime, booted: Booted { store, serving } } = self;
-        assert!(!serving.is_finished(), "a master ended by itself before it was crashed");
+        assert!(!serving.is_finished(), "a master ended by itself");
         let closed = store.closed();
         runtime.shutdown_timeout(PATIENCE);
         drop(store);
@@ -85,12 +85,5 @@ impl Host {
                 timeout(PATIENCE, closing).await.expect("a database of a crashed master is closed");
             }
         });
-    }
-
-    /// Ends it without waiting.
-    pub(super) fn abandon(self) {
-        let ended_by_itself = self.booted.serving.is_finished();
-        self.runtime.shutdown_background();
-        assert!(!ended_by_itself || std::thread::panicking(), "a master ended by itself");
     }
 }

@@ -5,11 +5,12 @@ use std::cell::Cell;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::thread;
 use std::time::Duration;
 
 use cairn_proto::transport::TcpConnector;
 use tempfile::TempDir;
-use tokio::runtime::Runtime;
+use tokio::runtime::{Builder, Runtime};
 use tokio::time::timeout;
 use tokio_stream::wrappers::TcpListenerStream;
 
@@ -126,13 +127,8 @@ impl Cluster {
 
     /// Ends all tasks and connections of a master without any farewell, and waits until its files are closed.
     pub(super) async fn kill(&mut self, number: usize) {
-        let Master { runtime, store } = self.masters[number].take().unwrap();
-        let closed = store.closed();
-        tokio::task::spawn_blocking(move || runtime.shutdown_timeout(PATIENCE)).await.unwrap();
-        drop(store);
-        for mut closed in closed {
-            timeout(PATIENCE, async { while closed.changed().await.is_ok() {} }).await.expect("still open");
-        }
+        let master = self.masters[number].take().unwrap();
+        tokio::task::spawn_blocking(|| master.end()).await.unwrap();
     }
 
     pub(super) fn wipe(&self, number: usize) {
@@ -254,9 +250,27 @@ impl Cluster {
 }
 
 impl Drop for Cluster {
+    /// Ends the masters: `RocksDB` must be at rest when the process exits.
     fn drop(&mut self) {
-        for master in self.masters.drain(..).flatten() {
-            master.runtime.shutdown_background();
-        }
+        let masters: Vec<_> = self.masters.drain(..).flatten().collect();
+        // A runtime is not ended on a thread of another one, as the test's is.
+        let ended = thread::scope(|scope| scope.spawn(|| masters.into_iter().for_each(Master::end)).join());
+        assert!(ended.is_ok() || thread::panicking(), "a master did not end well");
+    }
+}
+
+impl Master {
+    /// Ends all tasks, then waits until the databases are closed.
+    fn end(self) {
+        let Self { runtime, store } = self;
+        let closed = store.closed();
+        runtime.shutdown_timeout(PATIENCE);
+        drop(store);
+        let waiting = Builder::new_current_thread().enable_time().build().unwrap();
+        waiting.block_on(async {
+            for mut closed in closed {
+                timeout(PATIENCE, async { while closed.changed().await.is_ok() {} }).await.expect("still open");
+            }
+        });
     }
 }
