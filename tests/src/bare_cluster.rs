@@ -3,6 +3,7 @@
 use std::fmt::Write;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::ExitStatus;
 use std::time::Duration;
 
 use tempfile::TempDir;
@@ -15,7 +16,7 @@ use crate::process::Process;
 use crate::reserved_address::ReservedAddress;
 use crate::wait;
 
-/// From the end of a daemon that was killed to the end of its process.
+/// From the signal that ends a daemon to the end of its process.
 const END_DEADLINE: Duration = Duration::from_secs(20);
 
 /// Lines of each log that a failed test shows.
@@ -306,6 +307,16 @@ impl BareCluster {
         let process = self.process(name).unwrap_or_else(|| panic!("{name} does not run"));
         process.kill();
         wait::until_true(&format!("{name} is gone"), END_DEADLINE, || self.process(name).is_none());
+    }
+
+    /// Waits for the end of a daemon that was started.
+    ///
+    /// # Panics
+    /// When it was never started, or does not end.
+    #[track_caller]
+    pub fn wait_end(&mut self, name: &str) -> ExitStatus {
+        let started = self.daemon(name).running.as_mut();
+        started.unwrap_or_else(|| panic!("{name} was never started")).wait_end(END_DEADLINE)
     }
 
     /// Moves the wall clock of a master that was started with [`Program::MovedClocks`].

@@ -49,7 +49,8 @@ fn run(
 ) -> Result<(), RunError> {
     let incoming = ReceiverStream::new(connections).map(TcpStream::from_std);
     let served = runtime.block_on(transport::serve(routes, STREAMS_PER_CONNECTION, incoming, stop, DRAIN_DEADLINE));
-    runtime.shutdown_background();
+    // Returns when work that requests handed to other threads is done: it may use the store.
+    drop(runtime);
     Ok(served?)
 }
 

@@ -41,6 +41,7 @@ mod restart;
 mod shell;
 mod space;
 mod stable_listing;
+mod stop_signals;
 mod stopped_master;
 mod stopped_node;
 mod trusted_files;
