@@ -3,6 +3,7 @@
 mod connector;
 mod direct_channel;
 mod endpoint;
+mod held_address;
 mod message_buffer;
 mod message_codec;
 mod server;
@@ -10,6 +11,7 @@ mod server;
 pub use connector::{ByteStream, Connector, Dialling, TcpConnector};
 pub use direct_channel::{DirectChannel, ReceivedBody};
 pub use endpoint::{InvalidAddress, Liveness, channel, endpoint};
+pub use held_address::HeldAddress;
 pub use message_buffer::{MessageBuffer, ReceivedMessage, framed, put_message_prefix};
 pub use message_codec::{MessageCodec, MessageEncoder};
 pub use server::{drained, serve, server_builder, tcp_incoming};

@@ -1,11 +1,15 @@
 //! Masters and nodes as children of the test itself, with configurations that the test writes.
 
+#[cfg(test)]
+mod tests;
+
 use std::fmt::Write;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
 use std::time::Duration;
 
+use cairn_proto::transport::HeldAddress;
 use tempfile::TempDir;
 
 use crate::binary::{cairn_program, profile_directory, subject_program};
@@ -13,7 +17,6 @@ use crate::foreground::ForegroundDaemon;
 use crate::fuse::notice;
 use crate::moved_clock::MovedClock;
 use crate::process::Process;
-use crate::reserved_address::ReservedAddress;
 use crate::wait;
 
 /// From the signal that ends a daemon to the end of its process.
@@ -57,8 +60,12 @@ pub struct BareCluster {
     layout: String,
     short_logs: bool,
     soon_forgotten: bool,
-    reserved: Vec<ReservedAddress>,
+    held: Vec<HeldAddress>,
     root: TempDir,
+}
+
+fn hold_address() -> HeldAddress {
+    HeldAddress::on_loopback().expect("the machine has a free port")
 }
 
 /// A folder on the disk of the build, for clusters.
@@ -76,11 +83,11 @@ impl BareCluster {
     /// Configurations for so many masters; nothing runs yet.
     #[must_use]
     pub fn of_masters(count: u64, layout: &str, program: Program) -> Self {
-        let reserved: Vec<_> = (0..count).map(|_| ReservedAddress::pick()).collect();
-        let members: Vec<(u64, String)> = (1..).zip(reserved.iter().map(ToString::to_string)).collect();
+        let held: Vec<_> = (0..count).map(|_| hold_address()).collect();
+        let members: Vec<(u64, String)> = (1..).zip(held.iter().map(|held| held.address().to_string())).collect();
         let listen = members.clone();
         let mut cluster = Self::with_members(members, &listen, layout, program);
-        cluster.reserved = reserved;
+        cluster.held = held;
         cluster
     }
 
@@ -94,7 +101,7 @@ impl BareCluster {
             layout: layout.to_owned(),
             short_logs: false,
             soon_forgotten: false,
-            reserved: Vec::new(),
+            held: Vec::new(),
             root: folder_on_disk(),
         };
         for (id, listen) in listen {
@@ -152,12 +159,12 @@ impl BareCluster {
     /// # Panics
     /// When its configuration cannot be written.
     pub fn add_node(&mut self, name: &str, program: Program) {
-        let reserved = ReservedAddress::pick();
-        let (dir, listen, masters) = (self.data(name), reserved.to_string(), self.addresses());
+        let held = hold_address();
+        let (dir, listen, masters) = (self.data(name), held.address().to_string(), self.addresses());
         let dir = text(&dir);
         let config = format!("name = {name:?}\ndir = {dir:?}\nlisten = {listen:?}\nmasters = {masters:?}\n");
         fs::write(self.config(name), config).expect("the test's folder can be written");
-        self.reserved.push(reserved);
+        self.held.push(held);
         self.daemons.push(Daemon { name: name.to_owned(), kind: "node", program, running: None });
     }
 

@@ -40,7 +40,6 @@ mod key_watcher;
 mod machine;
 mod mount;
 mod options;
-mod reserved_address;
 mod watchdog;
 
 pub use dev_cluster::{COMMAND_DEADLINE, DevCluster};
@@ -51,4 +50,3 @@ pub use machine::Machine;
 pub use mount::Mount;
 pub use options::ClusterOptions;
 pub use process::Process;
-pub use reserved_address::ReservedAddress;

@@ -4,8 +4,9 @@ use std::fs;
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
+use cairn_proto::transport::HeldAddress;
 use cairn_tests::value_load::ValueLoad;
-use cairn_tests::{ClusterOptions, DevCluster, ForegroundDaemon, Machine, ReservedAddress, wait, workload};
+use cairn_tests::{ClusterOptions, DevCluster, ForegroundDaemon, Machine, wait, workload};
 use rand::RngExt;
 use serde::Deserialize;
 
@@ -32,8 +33,9 @@ struct Leader {
 }
 
 /// Starts a fourth master that waits to be added, and listens.
-fn start_fourth(cluster: &DevCluster) -> (ForegroundDaemon, ReservedAddress) {
-    let address = ReservedAddress::pick();
+fn start_fourth(cluster: &DevCluster) -> (ForegroundDaemon, HeldAddress) {
+    let held = HeldAddress::on_loopback().unwrap();
+    let address = held.address();
     let join: Vec<&str> = cluster.masters().split(',').collect();
     let config = format!(
         "id = 4\nname = \"master-4\"\ndir = \"{}\"\nlisten = \"{address}\"\njoin = {join:?}\n",
@@ -41,8 +43,8 @@ fn start_fourth(cluster: &DevCluster) -> (ForegroundDaemon, ReservedAddress) {
     );
     fs::write(cluster.dir().join("config/master-4.toml"), config).unwrap();
     let fourth = run_fourth(cluster);
-    wait::until_true("the fourth master listens", END_DEADLINE, || TcpStream::connect(address.to_string()).is_ok());
-    (fourth, address)
+    wait::until_true("the fourth master listens", END_DEADLINE, || TcpStream::connect(address).is_ok());
+    (fourth, held)
 }
 
 /// Starts it, for the first time or again.
@@ -70,8 +72,8 @@ fn a_dead_master_is_replaced_online_and_refused_when_it_comes_back() {
     put(0);
     cluster.kill(&dead);
 
-    let (_fourth, reserved) = start_fourth(&cluster);
-    let address = reserved.to_string();
+    let (_fourth, held) = start_fourth(&cluster);
+    let address = held.address().to_string();
     let added: MasterLine = cluster.run(&["master", "add", &address, "--json"]).expect_success().json();
     assert_eq!((added.id, added.role.as_str(), added.address.as_str()), (4, "voter", address.as_str()));
     put(1);
@@ -145,9 +147,9 @@ fn a_group_that_is_changed_under_load_while_its_elected_master_is_killed_answers
     let cluster = DevCluster::start(ClusterOptions::default().nodes(1).layout("1+0"));
     let load = ValueLoad::start(cluster.addresses(), CLIENTS);
     load.quiet();
-    let (fourth, address) = start_fourth(&cluster);
+    let (fourth, held) = start_fourth(&cluster);
     let mut changed = Changed { cluster: &cluster, load: &load, fourth };
-    changed.change(&["master", "add", &address.to_string()]);
+    changed.change(&["master", "add", &held.address().to_string()]);
     let elected = cluster.elected();
     let leaving = cluster.master_names().into_iter().find(|name| *name != elected).unwrap();
     let leaving_id = leaving.rsplit_once('-').unwrap().1.to_owned();

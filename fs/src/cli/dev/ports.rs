@@ -1,7 +1,7 @@
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
+use std::net::{Ipv4Addr, SocketAddr};
 
-use socket2::{Domain, Socket, Type};
+use cairn_proto::transport::HeldAddress;
 
 /// Ports that a base port stands for: P+1 to P+9 masters, P+11 to P+90 storage nodes.
 pub(crate) const PORTS_PER_CLUSTER: u16 = 100;
@@ -26,28 +26,32 @@ pub(crate) enum PortError {
     NoneFree,
 }
 
-/// Loopback ports held for daemons that are about to listen on them.
-///
-/// A held socket is bound alone and allows sharing only afterwards: a daemon (which sets the same
-/// option, as every listener of the standard library does) can bind and listen on the port, while a
-/// second reservation of it fails. So two clusters starting at once never pick the same ports.
+/// Loopback ports held for daemons that are about to listen on them: two clusters starting at once never pick the same.
 #[derive(Debug)]
 pub(crate) struct PortReservation {
-    _sockets: Vec<Socket>,
+    _held: Vec<HeldAddress>,
 }
 
 impl PortReservation {
     /// Holds all `ports`, or none of them.
     pub(crate) fn hold(ports: impl IntoIterator<Item = u16>) -> Result<Self, PortError> {
-        let hold = |port| hold_port(port, Sharing::Afterwards).map_err(|source| PortError::Taken { port, source });
-        Ok(Self { _sockets: ports.into_iter().map(hold).collect::<Result<_, _>>()? })
+        Self::hold_each(ports, HeldAddress::hold)
     }
 
     /// Checks that nobody listens on `ports`. Connections of an earlier life of the cluster may still
     /// linger there and do no harm.
     pub(crate) fn hold_again(ports: impl IntoIterator<Item = u16>) -> Result<Self, PortError> {
-        let hold = |port| hold_port(port, Sharing::AtOnce).map_err(|source| PortError::Taken { port, source });
-        Ok(Self { _sockets: ports.into_iter().map(hold).collect::<Result<_, _>>()? })
+        Self::hold_each(ports, HeldAddress::hold_again)
+    }
+
+    fn hold_each(
+        ports: impl IntoIterator<Item = u16>,
+        hold: impl Fn(SocketAddr) -> io::Result<HeldAddress>,
+    ) -> Result<Self, PortError> {
+        let hold = |port| {
+            hold(SocketAddr::from((Ipv4Addr::LOCALHOST, port))).map_err(|source| PortError::Taken { port, source })
+        };
+        Ok(Self { _held: ports.into_iter().map(hold).collect::<Result<_, _>>()? })
     }
 
     /// Holds the ports of the first base port where all are free.
@@ -57,20 +61,6 @@ impl PortReservation {
             .find_map(|base| Self::hold(ports(base)).ok().map(|held| (base, held)))
             .ok_or(PortError::NoneFree)
     }
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Sharing {
-    AtOnce,
-    Afterwards,
-}
-
-fn hold_port(port: u16, sharing: Sharing) -> io::Result<Socket> {
-    let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
-    socket.set_reuse_address(sharing == Sharing::AtOnce)?;
-    socket.bind(&SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::LOCALHOST, port)).into())?;
-    socket.set_reuse_address(true)?;
-    Ok(socket)
 }
 
 #[cfg(test)]
