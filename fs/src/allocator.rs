@@ -1,14 +1,15 @@
 use std::alloc::{GlobalAlloc, Layout, System};
 
-use mimalloc::MiMalloc;
+use tikv_jemallocator::Jemalloc;
 
 /// From this size on memory is the system's: buffers of cells and rows, for which a daemon sets the system's thresholds.
 const LARGE_BYTES: usize = 32 << 10;
 
-/// Small objects by mimalloc, large ones by the system.
+/// Small objects by jemalloc, large ones by the system.
 ///
 /// A request of a master is some seventy small objects, part of which another thread frees than the one that took them.
-/// With the system's allocator those two threads wait for each other; with mimalloc, buffers would stay with the process.
+/// With the system's allocator those two threads wait for each other. Buffers go back to the system's as soon as they are
+/// free, and do not stay with the process.
 pub(crate) struct Allocator;
 
 fn is_large(layout: Layout) -> bool {
@@ -21,17 +22,17 @@ fn is_large(layout: Layout) -> bool {
 unsafe impl GlobalAlloc for Allocator {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         // SAFETY: the caller's promises are those that both ask for.
-        unsafe { if is_large(layout) { System.alloc(layout) } else { MiMalloc.alloc(layout) } }
+        unsafe { if is_large(layout) { System.alloc(layout) } else { Jemalloc.alloc(layout) } }
     }
 
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
         // SAFETY: as above.
-        unsafe { if is_large(layout) { System.alloc_zeroed(layout) } else { MiMalloc.alloc_zeroed(layout) } }
+        unsafe { if is_large(layout) { System.alloc_zeroed(layout) } else { Jemalloc.alloc_zeroed(layout) } }
     }
 
     unsafe fn dealloc(&self, object: *mut u8, layout: Layout) {
         // SAFETY: as above, and the layout is the one that it was taken with.
-        unsafe { if is_large(layout) { System.dealloc(object, layout) } else { MiMalloc.dealloc(object, layout) } }
+        unsafe { if is_large(layout) { System.dealloc(object, layout) } else { Jemalloc.dealloc(object, layout) } }
     }
 
     unsafe fn realloc(&self, object: *mut u8, layout: Layout, size: usize) -> *mut u8 {
@@ -41,7 +42,7 @@ unsafe impl GlobalAlloc for Allocator {
         unsafe {
             match (is_large(layout), is_large(wanted)) {
                 (true, true) => System.realloc(object, layout, size),
-                (false, false) => MiMalloc.realloc(object, layout, size),
+                (false, false) => Jemalloc.realloc(object, layout, size),
                 (true, false) | (false, true) => self.move_over(object, layout, wanted),
             }
         }
