@@ -65,12 +65,13 @@ impl FakeMaster {
         joins[number - 1].clone()
     }
 
-    /// What the node at an address says of itself, once it joins. Others may join again meanwhile.
-    async fn node_at(&self, address: SocketAddr) -> wire::NodeInfo {
+    /// What the node at an address says of itself, once it joins after the first `earlier` joins: one that is gone may
+    /// have had the same address. Others may join again meanwhile.
+    async fn node_at(&self, address: SocketAddr, earlier: usize) -> wire::NodeInfo {
         let address = address.to_string();
         let at = |join: &wire::JoinRequest| join.node.clone().filter(|node| node.address == address);
         let mut joins = self.joins.subscribe();
-        let joins = joins.wait_for(|joins| joins.iter().any(|join| at(join).is_some())).await.unwrap();
+        let joins = joins.wait_for(|joins| joins[earlier..].iter().any(|join| at(join).is_some())).await.unwrap();
         joins.iter().rev().find_map(at).unwrap()
     }
 
@@ -140,6 +141,7 @@ impl TestNode {
 
     /// The same with a configuration of the test's own.
     pub(crate) async fn start_as(config: Config, master: &FakeMaster) -> Self {
+        let earlier = master.joins.borrow().len();
         let node = RunningNode::start(config).await.unwrap();
         let address = node.address();
         let (stop, stopped) = oneshot::channel();
@@ -147,7 +149,7 @@ impl TestNode {
             // A dropped sender stops the node too.
             let _ = stopped.await;
         }));
-        let info = master.node_at(address).await;
+        let info = master.node_at(address, earlier).await;
         let Answer::Accept(cluster) = master.answer.lock().clone() else { panic!("the master takes nobody") };
         let endpoint = Channel::from_shared(format!("http://{address}")).unwrap();
         let channel = endpoint.connect().await.unwrap();

@@ -1,11 +1,14 @@
+use std::path::Path;
 use std::time::Duration;
 
 use cairn_node::{Config, JoinError, RunError, RunningNode};
 use cairn_proto::Refusal;
 use cairn_proto::ids::ClusterId;
+use cairn_proto::transport::HeldAddress;
 use tokio::time::timeout;
 
 use super::cluster::{Answer, FakeMaster, TestNode, config};
+use crate::fixtures::SESSION;
 
 #[tokio::test]
 async fn the_first_join_settles_the_cluster_and_later_ones_name_it() {
@@ -40,6 +43,19 @@ async fn a_node_whose_data_is_wiped_joins_as_a_new_incarnation() {
     let (before, after) = (master.join(1).await.node.unwrap(), master.join(2).await.node.unwrap());
     assert_eq!(before.id, after.id);
     assert_ne!(before.incarnation, after.incarnation);
+}
+
+#[tokio::test]
+async fn a_node_at_the_address_of_one_that_is_gone_is_known_as_itself() {
+    let dirs = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
+    let held = HeldAddress::on_loopback().unwrap();
+    let master = FakeMaster::start(Answer::Accept(ClusterId::generate())).await;
+    let at = |dir: &Path| Config { listen: held.address(), ..config(dir, &[master.address.to_string()]) };
+    TestNode::start_as(at(dirs[0].path()), &master).await.stop().await.unwrap();
+    let mut node = TestNode::start_as(at(dirs[1].path()), &master).await;
+    assert_eq!(node.address, held.address());
+    node.admit(SESSION).await.expect("an order for the node that is there is obeyed");
+    node.stop().await.unwrap();
 }
 
 #[tokio::test]
