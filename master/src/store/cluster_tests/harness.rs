@@ -2,14 +2,14 @@ mod changes;
 mod messages;
 
 use std::cell::Cell;
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-use cairn_proto::transport::TcpConnector;
+use cairn_proto::transport::{HeldAddress, TcpConnector};
 use tempfile::TempDir;
+use tokio::net::TcpListener;
 use tokio::runtime::{Builder, Runtime};
 use tokio::time::timeout;
 use tokio_stream::wrappers::TcpListenerStream;
@@ -35,6 +35,8 @@ pub(super) const LONG_LEASE: LeaseOptions = LeaseOptions {
 pub(super) struct Cluster {
     root: TempDir,
     members: Vec<Member>,
+    /// The addresses of the members, which nobody else gets while one of them does not run.
+    held: Vec<HeldAddress>,
     /// How many of them have founded the group; the others join it.
     founders: usize,
     limits: LogLimits,
@@ -62,42 +64,41 @@ impl Cluster {
     }
 
     pub(super) async fn start_with(size: usize, limits: impl Into<LogLimits>, lease: LeaseOptions) -> Self {
-        let mut listeners = Vec::new();
-        let mut members = Vec::new();
-        for id in 1..=size as u64 {
-            let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-            let address = listener.local_addr().unwrap().to_string();
-            members.push(Member { id, name: format!("master-{id}"), address });
-            listeners.push(listener);
-        }
         let root = tempfile::tempdir().unwrap();
         let mut cluster = Self {
             root,
-            members,
+            members: Vec::new(),
+            held: Vec::new(),
             founders: size,
             limits: limits.into(),
             lease,
             masters: Vec::new(),
             elections: Cell::new(true),
         };
-        for (number, listener) in listeners.into_iter().enumerate() {
-            let master = cluster.launch(number, listener).await;
-            cluster.masters.push(Some(master));
+        for _ in 0..size {
+            cluster.enrol();
+        }
+        for number in 0..size {
+            cluster.masters[number] = Some(cluster.launch(number).await);
         }
         cluster
     }
 
-    pub(super) async fn restart(&mut self, number: usize) {
-        let address: SocketAddr = self.members[number].address.parse().unwrap();
-        let socket = tokio::net::TcpSocket::new_v4().unwrap();
-        socket.set_reuseaddr(true).unwrap();
-        socket.bind(address).unwrap();
-        let listener = socket.listen(128).unwrap().into_std().unwrap();
-        self.masters[number] = Some(self.launch(number, listener).await);
+    /// Names one more master, with the next id, that does not run yet. Returns its number.
+    fn enrol(&mut self) -> usize {
+        let (id, held) = (self.members.len() as u64 + 1, HeldAddress::on_loopback().unwrap());
+        self.members.push(Member { id, name: format!("master-{id}"), address: held.address().to_string() });
+        self.held.push(held);
+        self.masters.push(None);
+        self.members.len() - 1
     }
 
-    async fn launch(&self, number: usize, listener: std::net::TcpListener) -> Master {
-        let member = &self.members[number];
+    pub(super) async fn restart(&mut self, number: usize) {
+        self.masters[number] = Some(self.launch(number).await);
+    }
+
+    async fn launch(&self, number: usize) -> Master {
+        let (member, address) = (&self.members[number], self.held[number].address());
         let options = StoreOptions {
             dir: self.dir(number),
             master: member.id,
@@ -114,8 +115,7 @@ impl Cluster {
         let limits = self.limits;
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
         let store = runtime.spawn(async move {
-            listener.set_nonblocking(true).unwrap();
-            let listener = tokio::net::TcpListener::from_std(listener).unwrap();
+            let listener = TcpListener::bind(address).await.unwrap();
             let (store, service) = open_with(options, limits).await.unwrap();
             let server = tonic::transport::Server::builder().add_service(service.into_server());
             tokio::spawn(server.serve_with_incoming(TcpListenerStream::new(listener)));

@@ -5,19 +5,15 @@ use std::time::Duration;
 
 use tokio::time::timeout;
 
-use super::super::super::{AdministrationError, ChangeError, Member, MemberRole, MemberState, ReplicatedStore};
+use super::super::super::{AdministrationError, ChangeError, MemberRole, MemberState, ReplicatedStore};
 use super::{Cluster, PATIENCE};
 
 impl Cluster {
     /// Starts one more master, with the next id, that waits to be added. Returns its number and address.
     pub(in crate::store::cluster_tests) async fn start_joining(&mut self) -> (usize, String) {
-        let (id, number) = (self.members.len() as u64 + 1, self.members.len());
-        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        let address = listener.local_addr().unwrap().to_string();
-        self.members.push(Member { id, name: format!("master-{id}"), address: address.clone() });
-        let master = self.launch(number, listener).await;
-        self.masters.push(Some(master));
-        (number, address)
+        let number = self.enrol();
+        self.masters[number] = Some(self.launch(number).await);
+        (number, self.address(number))
     }
 
     /// Has whoever leads Raft change the group, as often as it takes, like the command line.
