@@ -35,11 +35,12 @@ verify: build ## what CI runs: format, lints and documentation with warnings den
 	RUSTDOCFLAGS="--deny warnings" cargo doc $(CARGO_OPTIONS) --no-deps --document-private-items
 	cargo test $(CARGO_OPTIONS)
 
-bench: build ## measure the codec beside ISA-L, a mount beside the bare disk, and repairs (needs root)
+bench: build ## measure the codec beside ISA-L, a mount beside the bare disk, repairs, and the key-value service beside etcd (needs root)
 	@.setup/isal
 	cargo bench --profile release --workspace --locked --bench coding
 	$(PROGRAMS)/cairn-bench run $(BENCH)
 	$(PROGRAMS)/cairn-bench repair
+	$(PROGRAMS)/cairn-bench kv --peer etcd
 
 bench-peers: build ## measure a mount beside GlusterFS, MooseFS and the bare disk, in 40 minutes (installs them if missing; needs root)
 	$(PROGRAMS)/cairn-bench run --peers gluster,moosefs $(BENCH)
